@@ -1,0 +1,26 @@
+# Everything a user or a developer calls. `make run` and `make test` need nothing else to be done before.
+PYTHON = .venv/bin/python
+.PHONY: run down test test-fast check bench venv
+
+run: venv  ## everything from nothing, the main job shown, then a server until Ctrl-C
+	@scripts/cluster .venv/bin/playground run
+
+down: venv  ## stop and remove all that `make run` made
+	@.venv/bin/playground down
+	@[ -n "$$PLAYGROUND_KUBECONFIG" ] || $(PYTHON) infra/devcluster/devcluster.py down
+	@rm -rf .playground
+
+test: venv  ## everything that proves it, on the development cluster
+	@MODEL_EXAMPLES=2000 $(PYTHON) -m pytest tests infra/devcluster/tests
+
+test-fast: venv  ## what needs no cluster
+	@$(PYTHON) -m pytest tests -m "not cluster and not slow"
+
+check: venv  ## formatting, types, architecture
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+
+bench: venv  ## the table in bench/results.md
+	@scripts/cluster $(PYTHON) -m bench
+
+venv:
+	@scripts/venv
