@@ -1,0 +1,59 @@
+"""What one process remembers of the beats it answered, so that a storm of them costs no store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from shared.domain.databases import NONE, Beat
+from shared.domain.errors import InvalidRequest, NotFound
+from shared.domain.identity import Principal
+from shared.domain.leases import Owner
+from shared.ports.clock import Clock
+
+DURABLE = 30.0  # seconds a renewed beat may be repeated without another write
+OTHER = 2.0  # seconds any other answer may be repeated
+OWNERS = 100_000  # remembered at most; beyond it the oldest are forgotten, which costs a write each
+
+
+class RecentBeats:
+    """Answers by owner, on the monotonic clock; callers that come together share one write."""
+
+    def __init__(self, clock: Clock):
+        self._clock = clock
+        self._answers: dict[Owner, tuple[float, Beat]] = {}
+        self._writing: dict[Owner, asyncio.Task[Beat]] = {}
+
+    async def answer(self, owner: Owner, write: Callable[[], Awaitable[Beat]]) -> Beat:
+        """The answer to a beat: a remembered one while it holds, otherwise what `write` returns."""
+        remembered = self._answers.get(owner)
+        if remembered is not None and self._clock.monotonic() < remembered[0]:
+            return remembered[1]
+        writing = self._writing.get(owner)
+        if writing is None:
+            writing = self._writing[owner] = asyncio.ensure_future(self._write(owner, write))
+        return await asyncio.shield(writing)  # one caller's hanging up does not undo the others' beat
+
+    async def _write(self, owner: Owner, write: Callable[[], Awaitable[Beat]]) -> Beat:
+        began = self._clock.monotonic()
+        try:
+            beat = await write()
+            self._answers.pop(owner, None)
+            if len(self._answers) >= OWNERS:
+                del self._answers[next(iter(self._answers))]
+            self._answers[owner] = (began + (DURABLE if beat.renewed else OTHER), beat)
+            return beat
+        finally:
+            del self._writing[owner]
+
+
+async def heart_beat(
+    recent: RecentBeats, write: Callable[[Owner], Awaitable[Beat]], caller: Principal, user_id: str
+) -> Beat:
+    """The answer to `caller`'s beat for `user_id`; never an error, or the plugin would storm us.
+
+    An id that no database can have, or that is not the caller's to name, has no lease.
+    """
+    try:
+        owner = caller.acting_for(user_id)
+    except (InvalidRequest, NotFound):
+        return NONE
+    return await recent.answer(owner, lambda: write(owner))

@@ -1,0 +1,63 @@
+"""Everything the domain and the ports raise, and nothing else does.
+
+PlaygroundError
+├── InvalidRequest       the caller's input is wrong, and says where
+├── NotAuthenticated     no certificate that we accept
+├── NotFound             there is no such thing, or it is somebody else's
+├── NotReady             it is being made; ask again
+├── Conflict             the store's item is not what the caller read
+├── Fenced               a later step was here already
+├── StoreUnavailable     the store cannot be reached or is overloaded
+├── ClusterUnavailable   the cluster cannot be reached or is overloaded
+├── ClusterRefused       the cluster answered, and said no (quota, policy, rights)
+└── SealBroken           sealed credentials cannot be opened with the keys at hand
+"""
+
+
+class PlaygroundError(Exception):
+    """Base of all; `detail` is for the caller's eyes and never holds a secret."""
+
+    def __init__(self, detail: str = "", retry_after: int | None = None):
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class InvalidRequest(PlaygroundError):
+    """The caller's input is wrong."""
+
+
+class NotAuthenticated(PlaygroundError):
+    """No certificate, or none that we accept."""
+
+
+class NotFound(PlaygroundError):
+    """There is no such thing for this caller."""
+
+
+class NotReady(PlaygroundError):
+    """It is on its way; `retry_after` (seconds) says when to ask again."""
+
+
+class Conflict(PlaygroundError):
+    """A compare-and-set found another etag, or a create found the item there."""
+
+
+class Fenced(PlaygroundError):
+    """An act stopped: the object carries a higher step than its own."""
+
+
+class StoreUnavailable(PlaygroundError):
+    """The store could not be reached, timed out or throttled; nothing is known of the write."""
+
+
+class ClusterUnavailable(PlaygroundError):
+    """The cluster could not be reached, timed out or throttled; nothing is known of the act."""
+
+
+class ClusterRefused(PlaygroundError):
+    """The cluster refused for a reason that waiting alone does not cure; `detail` says it."""
+
+
+class SealBroken(PlaygroundError):
+    """Credentials cannot be opened: the key is missing, or they are not what was sealed."""

@@ -1,0 +1,168 @@
+"""What lives and what dies: the whole policy, in one pure function."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.domain.hearing import DEAF, Hearing
+from shared.domain.leases import Lease, Sample, State
+from shared.domain.policy import DAY, MINUTE, Policy
+from shared.ports.cluster import Evidence, Status
+
+
+class Act(StrEnum):
+    """What a look does to the cluster."""
+
+    NOTHING = "nothing"
+    START = "start"
+    STOP = "stop"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look found out. None means unknown (or not asked), and unknown means busy."""
+
+    status: Status | None = None
+    evidence: Evidence | None = None
+    hearing: Hearing = DEAF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What to do with a lease: write `intent`, do `act`, write `result`; look again at `due_at`.
+
+    `intent` differs from the lease's state only where the act may be seen by the user before its
+    result is written. A DELETE that leaves nothing results in RELEASED, whatever `result` says.
+    """
+
+    intent: State
+    act: Act = Act.NOTHING
+    result: State
+    due_at: float
+    reason: str
+    sample: Sample | None = None
+    used_at: float = 0.0
+
+
+def decide(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step:
+    """The next step for `lease`, given what was `seen` at `now`."""
+    state, status = lease.state, seen.status or Status()
+    # Only what comes after an act of this state proves anything: an earlier act may still arrive.
+    obeyed = seen.status is not None and (status.step >= lease.step or not status.exists)
+    again = now + policy.backoff(lease.attempts)
+
+    def stay(due_at: float, reason: str, act: Act = Act.NOTHING) -> Step:
+        return Step(intent=state, act=act, result=state, due_at=due_at, reason=reason)
+
+    def become(result: State, due_at: float, reason: str, act: Act = Act.NOTHING, intent: State = state) -> Step:
+        return Step(intent=intent, act=act, result=result, due_at=due_at, reason=reason)
+
+    match state:
+        case State.PENDING | State.WAKING:
+            if obeyed and status.ready:
+                return become(State.RUNNING, now + policy.silence, "ready")
+            # Late is what was tried and is seen not to be ready: for a long time nobody may have looked.
+            tried = lease.attempts > 0 and seen.status is not None and not status.ready
+            if now - lease.since < policy.start_timeout or not tried:
+                why = status.failure or ("starting" if state is State.PENDING else "waking")
+                return stay(again, why, Act.START)
+            why = f"not ready within {policy.start_timeout:.0f} s" + (f": {lease.reason}" if lease.reason else "")
+            if state is State.PENDING:
+                return become(State.FAILED, now + policy.retention, why, Act.STOP)
+            return become(State.HIBERNATED, now + policy.retention, f"could not be woken: {why}", Act.STOP)
+
+        case State.RUNNING:
+            return _decide_running(lease, seen, now, policy)
+
+        case State.HIBERNATING:
+            if obeyed and status.replicas == 0 and status.pods == 0:
+                return become(State.HIBERNATED, now + policy.retention, lease.reason)
+            return stay(again, lease.reason, Act.STOP)
+
+        case State.HIBERNATED:
+            if now - lease.since < policy.retention:
+                return stay(lease.since + policy.retention, lease.reason)
+            if policy.delete_without_archive:
+                why = f"not used for {policy.retention / DAY:.1f} d"
+                return become(State.DELETING, again, why, Act.DELETE, intent=State.DELETING)
+            return stay(now + DAY, "retention is over; the volume is kept, as nothing archives it")
+
+        case State.FAILED:
+            if now - lease.since < policy.retention:
+                return stay(lease.since + policy.retention, lease.reason)
+            return become(State.DELETING, again, "never was ready", Act.DELETE, intent=State.DELETING)
+
+        case State.DELETING:
+            return stay(again, lease.reason, Act.DELETE)
+
+        case State.RELEASED:
+            return stay(lease.gone_at or now + policy.tombstone, lease.reason)
+
+
+def _decide_running(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step:
+    """Whether a running database is idle; see `learn` for what its counters prove."""
+    sample, quiet, used_at = learn(lease, seen.evidence, now)
+
+    def step(state: State, due_at: float, reason: str, act: Act = Act.NOTHING) -> Step:
+        return Step(intent=state, act=act, result=state, due_at=due_at, reason=reason, sample=sample, used_at=used_at)
+
+    if now - lease.beat_at < policy.silence and seen.status is None:
+        return step(State.RUNNING, lease.beat_at + policy.silence, "heard from")
+    if seen.status is not None and seen.status.replicas == 0:
+        return step(State.WAKING, now + policy.claim, "its workload was missing or stopped by somebody else", Act.START)
+
+    trusted = seen.hearing.trusted(now)
+    used = max(lease.beat_at, used_at)
+    capped_for = seen.hearing.silence(used, now)
+    if trusted and capped_for >= policy.hard_cap:
+        return step(State.HIBERNATING, now, f"no use was proved for {policy.hard_cap / 3600:.1f} h", Act.STOP)
+    cap_at = max(now + MINUTE, now + policy.hard_cap - capped_for)
+
+    if sample is None or not quiet:
+        if seen.evidence is None:
+            why = "what its server counts is unknown"
+        elif seen.evidence.connections:
+            why = "a connection is open"
+        else:
+            why = "it was used since the last look, or nothing tells that it was not"
+        return step(State.RUNNING, min(now + policy.silence, cap_at), why)
+
+    idle_for = seen.hearing.silence(max(used, sample.at), now)
+    if trusted and idle_for >= policy.grace:
+        return step(State.HIBERNATING, now, f"no beat and no connection for {policy.grace / 3600:.1f} h", Act.STOP)
+    return step(State.RUNNING, min(now + max(MINUTE, policy.grace - idle_for), cap_at), "silent, within its grace")
+
+
+def learn(lease: Lease, evidence: Evidence | None, now: float) -> tuple[Sample | None, bool, float]:
+    """What the counters prove: (sample to keep, whether all was quiet since it, last proved use).
+
+    Quiet is only what cannot have been otherwise: no connection open then, none now, none in
+    between (the same server's counter did not move). The older sample is kept, so its `at` is
+    since when it is quiet. Another server, or a smaller counter, means a restart: unknown.
+    """
+    before, used_at = lease.sample, lease.used_at
+    if evidence is None:
+        return before, False, used_at
+    sample = Sample(now, evidence.connections, evidence.connected, evidence.statements, evidence.server)
+    if evidence.executing:
+        used_at = now
+    if before is None or before.server != sample.server:
+        return sample, False, used_at
+    if sample.connected < before.connected or sample.statements < before.statements:
+        return sample, False, used_at
+    if sample.connected > before.connected or sample.statements > before.statements:
+        return sample, False, now
+    if before.connections == 0 and sample.connections == 0:
+        return before, True, used_at
+    return sample, False, used_at
+
+
+def expires_at(lease: Lease, policy: Policy) -> float | None:
+    """When `lease` is taken away if nothing more is heard of it; None where nothing is foreseen."""
+    match lease.state:
+        case State.RUNNING:
+            return max(lease.beat_at, lease.used_at, lease.sample.at if lease.sample else 0.0) + policy.grace
+        case State.HIBERNATED if policy.delete_without_archive:
+            return lease.since + policy.retention
+        case _:
+            return None

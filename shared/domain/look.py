@@ -1,0 +1,184 @@
+"""A look: claim a lease, see what is there, decide, act on the cluster, write what became of it.
+
+A crash anywhere leaves a lease that is due: at the end of its claim the next look goes on.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from shared.domain import credentials
+from shared.domain.control import Control
+from shared.domain.errors import ClusterRefused, ClusterUnavailable, Conflict, Fenced, SealBroken
+from shared.domain.hearing import DEAF, Hearing
+from shared.domain.leases import Event, Lease, Owner, State
+from shared.domain.lifecycle import Act, Seen, Step, decide
+from shared.ports.cluster import Status
+
+log = logging.getLogger("playground.look")
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look came to. `failure` says why its act failed ("" if it did not)."""
+
+    lease: Lease
+    before: State
+    act: Act
+    failure: str = ""
+
+
+async def look(
+    control: Control, lease: Lease, actor: str, *, hearing: Hearing = DEAF, wait: bool = False, thorough: bool = False
+) -> Looked:
+    """Claim `lease` and take it one step further.
+
+    With `wait` a start is watched until it is ready; with `thorough` the cluster is asked even
+    about a lease that was heard from. Raises Conflict if somebody else has written the lease
+    since it was read, Fenced if somebody with a later step was at the cluster first, and
+    StoreUnavailable; the lease is due again then.
+    """
+    began = asyncio.get_running_loop().time()
+    claimed = await control.leases.replace(lease.claimed(control.clock.now() + control.policy.claim))
+    deadline = began + control.policy.act
+    seen = await observe(control, claimed, deadline, hearing=hearing, thorough=thorough)
+    return await carry_on(control, claimed, seen, actor, deadline, wait=wait)
+
+
+async def observe(
+    control: Control, lease: Lease, deadline: float, *, hearing: Hearing = DEAF, thorough: bool = False
+) -> Seen:
+    """Ask the cluster what `decide` needs to know of this lease; what cannot be told is unknown."""
+    status = evidence = None
+    now, policy = control.clock.now(), control.policy
+    silent = lease.state is State.RUNNING and now - lease.beat_at >= policy.silence
+    late = lease.state in (State.PENDING, State.WAKING) and now - lease.since >= policy.start_timeout
+    if silent or late or (lease.state is State.RUNNING and thorough):
+        with suppress(ClusterUnavailable, ClusterRefused, TimeoutError):  # unknown means busy
+            async with asyncio.timeout_at(deadline):
+                status = await control.cluster.status(lease.generation)
+                if silent:
+                    evidence = await control.cluster.evidence(lease.generation)
+    return Seen(status, evidence, hearing)
+
+
+async def carry_on(
+    control: Control, lease: Lease, seen: Seen, actor: str, deadline: float, *, wait: bool = False
+) -> Looked:
+    """Decide and act for a lease this caller has claimed; `deadline` is of the loop's clock."""
+    before = lease.state
+    step = decide(lease, seen, control.clock.now(), control.policy)
+    if step.intent is not lease.state:
+        lease = await write(control, lease, replace(step, result=step.intent, due_at=lease.due_at), actor)
+        log.info(
+            "%s %s of %s: %s; %.1f h old, evidence %s",
+            step.intent,
+            lease.id,
+            lease.owner.key,
+            step.reason,
+            (control.clock.now() - lease.created_at) / 3600,
+            seen.evidence or "none",
+        )
+    status, gone, failure = await _perform(control, lease, step, deadline, wait)
+    now = control.clock.now()
+    after = decide(lease, Seen(status), now, control.policy) if status else None
+    if gone:
+        step = replace(step, result=State.RELEASED, due_at=now + control.policy.tombstone)
+    elif after and after.act is Act.NOTHING and after.result is not lease.state:
+        step = after
+    elif failure:
+        step = replace(step, result=lease.state, due_at=now + control.policy.backoff(lease.attempts), reason=failure)
+        log.warning("%s %s of %s: %s", step.act, lease.id, lease.owner.key, failure)
+    written = await write(control, lease, step, actor, status)
+    return Looked(written, before, step.act, failure)
+
+
+async def _perform(
+    control: Control, lease: Lease, step: Step, deadline: float, wait: bool
+) -> tuple[Status | None, bool, str]:
+    """Do the step's act: (what its workload is like then, whether all is gone, why it failed)."""
+    cluster, status = control.cluster, None
+    try:
+        async with asyncio.timeout_at(deadline):
+            match step.act:
+                case Act.START:
+                    await cluster.start(credentials.life(control.sealer, lease), lease.step)
+                case Act.STOP:
+                    await cluster.stop(lease.generation, lease.step)
+                case Act.DELETE:
+                    return None, await cluster.delete(lease.generation, lease.step, lease.volume), ""
+                case Act.NOTHING:
+                    return None, False, ""
+            status = await cluster.status(lease.generation)
+        if wait and step.act is Act.START and not status.ready:
+            with suppress(TimeoutError):  # still starting is no failure
+                async with asyncio.timeout_at(deadline):
+                    status = await cluster.wait_ready(lease.generation)
+    except (ClusterUnavailable, ClusterRefused, SealBroken) as error:
+        return None, False, error.detail
+    except TimeoutError:
+        return None, False, "the cluster took too long"
+    return status, False, status.failure
+
+
+async def write(control: Control, lease: Lease, step: Step, actor: str, status: Status | None = None) -> Lease:
+    """Write the step's result, with an event if it is a transition. Raises Conflict."""
+    now, policy = control.clock.now(), control.policy
+    look_by = now + policy.unseen if step.result is State.RUNNING else step.due_at
+    sample, used_at = step.sample or lease.sample, max(lease.used_at, step.used_at)
+    if step.result is lease.state:
+        settled = step.act is Act.NOTHING
+        return await control.leases.replace(
+            replace(
+                lease,
+                due_at=min(step.due_at, look_by),
+                look_by=look_by,
+                reason=step.reason,
+                sample=sample,
+                used_at=used_at,
+                attempts=0 if settled else lease.attempts + 1,
+            )
+        )
+    moved = lease.moved(step.result, now, step.due_at, step.reason, look_by=look_by, sample=sample, used_at=used_at)
+    if step.result is State.RUNNING and status is not None:
+        moved = replace(
+            moved,
+            address=status.address,
+            volume=status.volume,
+            ready_at=lease.ready_at or now,
+            beat_at=now,
+            used_at=now,
+            sample=None,
+        )
+    if step.result is State.RELEASED:
+        moved = replace(moved, gone_at=step.due_at, credentials="", address="", volume="", sample=None)
+    return await control.leases.replace(moved, transition(lease, moved, now, actor))
+
+
+def transition(before: Lease | None, after: Lease, now: float, actor: str) -> Event:
+    """The event of a lease's becoming `after`."""
+    return Event(
+        after.owner,
+        after.id,
+        after.generation,
+        after.step,
+        now,
+        str(before.state) if before else "",
+        str(after.state),
+        after.reason,
+        actor,
+    )
+
+
+async def look_now(control: Control, owner: Owner, id: str) -> Looked | None:
+    """Look at one lease because somebody used it, and watch it start; None if there is none.
+
+    Raises StoreUnavailable. That somebody else is at it already is as good.
+    """
+    lease = await control.leases.get(owner, id)
+    if lease is None:
+        return None
+    with suppress(Conflict, Fenced):
+        return await look(control, lease, "look", wait=True)
+    return None

@@ -1,0 +1,44 @@
+"""The numbers that decide over leases, all in seconds."""
+
+from dataclasses import dataclass
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+
+PLUGIN_INTERVAL = 10 * MINUTE  # how often the notebook plugin beats while its kernel is idle
+CLOCK_SKEW = 5 * MINUTE  # how far two processes' wall clocks may differ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a cluster's operator may set, with the defaults that suit the notebook plugin.
+
+    * `grace`: silence after which a running database is hibernated. A cell may compute for 10 h,
+      and while it does, its kernel sends no beat.
+    * `hard_cap`: hibernated this long after the last beat or proved use, whatever is connected.
+    * `retention`: how long a hibernated or failed database keeps its storage.
+    * `start_timeout`: how long a start may take before it counts as failed.
+    * `answer`: what a create_db may take; the plugin hangs up after 20 s.
+    * `claim`: how long one look has a lease for itself; `act` (what a look may spend on the
+      cluster) is shorter, so that no act outlives its claim.
+    * `silence`: a lease that was not heard for this long is looked at, and looked at again this
+      long after each look that could not tell whether it is used.
+    * `unseen`: the longest a beating lease goes without a look.
+    * `tombstone`: how long a released slot is remembered.
+    * `delete_without_archive`: whether storage may go when retention is over.
+    """
+
+    grace: float = 11 * HOUR
+    hard_cap: float = 24 * HOUR
+    retention: float = 14 * DAY
+    start_timeout: float = 10 * MINUTE
+    answer: float = 18.0
+    claim: float = 30.0
+    act: float = 20.0
+    silence: float = 3 * PLUGIN_INTERVAL
+    unseen: float = 24 * HOUR
+    tombstone: float = 7 * DAY
+    delete_without_archive: bool = False
+
+    def backoff(self, attempts: int) -> float:
+        """How long to wait after `attempts` looks in a row that got nowhere: 3 s doubling to 5 min."""
+        return min(3.0 * 2.0 ** min(attempts, 10), 5 * MINUTE)

@@ -1,0 +1,109 @@
+"""What a control plane wants of a cluster. Adapter: `adapters.k8s`; double: `tests.doubles.cluster`.
+
+Every act carries the lease's `step` and is fenced by it (Fenced is raised, nothing is changed, if a
+higher one was there). Every method may raise ClusterUnavailable; acts may raise ClusterRefused.
+Repeating an act changes nothing.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.domain.leases import Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What one generation of a database is made of. Passwords hold [A-Za-z0-9] only.
+
+    `volume` is the UID of the volume claim that must be there ("": it is made if missing).
+    """
+
+    owner: Owner
+    lease: str
+    generation: str
+    password: str
+    root_password: str
+    volume: str = ""
+
+    def __repr__(self) -> str:
+        return f"Life({self.owner}, {self.lease}, {self.generation})"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the cluster has of one generation.
+
+    `replicas` is how many are wanted (0 if there is no workload), `pods` how many pods exist,
+    `failure` why it will not become ready as it stands ("" if nothing speaks against it), `ready`
+    that its server answers at `address`, `volume` the UID of its volume claim ("" if there is
+    none), `address` its stable `host:port` ("" while not known), `server` names this start of its
+    server ("" while not ready), `step` is that of the last act on its workload.
+    """
+
+    exists: bool = False
+    replicas: int = 0
+    pods: int = 0
+    ready: bool = False
+    failure: str = ""
+    volume: str = ""
+    address: str = ""
+    server: str = ""
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the database server says of its user: see `leases.Sample`. `executing`: at this moment."""
+
+    connections: int
+    connected: int
+    statements: int
+    executing: bool
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """An object of ours that reconcile found. `orphan_since` is when it was first marked (None: never)."""
+
+    owner: Owner
+    lease: str
+    generation: str
+    replicas: int
+    created_at: float
+    orphan_since: float | None
+
+
+class Cluster(Protocol):
+    """Databases on a cluster, by generation."""
+
+    async def start(self, life: Life, step: int) -> None:
+        """Make whatever is missing of this life and want one replica. Never touches its data."""
+
+    async def stop(self, generation: str, step: int) -> None:
+        """Want no replica; storage and address stay. No-op where there is no workload."""
+
+    async def delete(self, generation: str, step: int, volume: str) -> bool:
+        """Delete all of it, the volume last, and that only if its UID is `volume` ("": whichever it has).
+
+        Returns True when nothing is left; False means: on its way, look again.
+        """
+
+    async def status(self, generation: str) -> Status:
+        """What is there now."""
+
+    async def wait_ready(self, generation: str) -> Status:
+        """Watch until it is ready or a failure shows; has no time limit of its own.
+
+        May know that it is ready a moment before `status` does.
+        """
+
+    async def evidence(self, generation: str) -> Evidence | None:
+        """What its server says; None means unknown (no pod, no answer within 5 s, nonsense)."""
+
+    def workloads(self) -> AsyncIterator[Workload]:
+        """Everything that carries this control plane's id."""
+
+    async def mark_orphan(self, workload: Workload, now: float) -> None:
+        """Remember on the object since when nobody owns it; if it was marked already, want no replica."""

@@ -1,0 +1,430 @@
+"""create_db and heart_beat, whatever state a lease is in and whoever is at it."""
+
+import asyncio
+import re
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from shared.domain import credentials, databases
+from shared.domain.databases import UNKNOWN, Beat, beat
+from shared.domain.errors import Conflict, NotReady, StoreUnavailable
+from shared.domain.leases import Owner, State
+from shared.domain.look import look
+from shared.domain.policy import HOUR, Policy
+from tests.domain.rig import Rig, virtual
+from tests.doubles.kubernetes import Ticking
+from tests.doubles.memory import Moment
+from tests.samples import ALICE, T0, a_lease
+
+BOB = Owner("default", "bob")
+SOURCE = re.compile(r"mysql://notebook:[A-Za-z0-9]{32}@tcp\([0-9.]+:3306\)/\?maxAllowedPacket=0")
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def hibernated(rig: Rig) -> str:
+    """A database asleep, with something in it; its data source."""
+    source = await rig.create()
+    lease = rig.lease()
+    rig.kubernetes.controllers.server(lease.generation).execute("precious")
+    lease = await rig.move(State.HIBERNATED)
+    await rig.cluster.stop(lease.generation, lease.step)
+    assert rig.standing("Pod") == []
+    return source
+
+
+# --- create
+
+
+@virtual
+async def test_a_first_create_makes_a_life_and_answers_when_it_runs():
+    rig = Rig()
+    source = await rig.create()
+    assert SOURCE.fullmatch(source)
+    lease = rig.lease()
+    assert source == databases.data_source(rig.control, lease)
+    assert (lease.state, lease.ready_at is not None, bool(lease.volume)) == (State.RUNNING, True, True)
+    assert await rig.moves() == [("", "pending"), ("pending", "running")]
+    assert rig.standing() == [f"pg-{lease.generation}"]
+
+
+@virtual
+async def test_a_running_database_costs_one_read():
+    rig = Rig()
+    source = await rig.create()
+    rig.calls.clear()
+    asked = len(rig.kubernetes.requests)
+    assert await rig.create() == source
+    assert rig.calls == {"get": 1}
+    assert len(rig.kubernetes.requests) == asked
+
+
+@virtual
+async def test_all_who_come_while_it_starts_wait_for_the_same_life():
+    rig = Rig()
+    rig.kubernetes.controllers.asleep = True
+    waiting = [asyncio.create_task(rig.create()) for _ in range(10)]
+    await asyncio.sleep(5)
+    assert not any(task.done() for task in waiting)
+    rig.kubernetes.controllers.asleep = False
+    await rig.kubernetes.settle()
+    assert len(set(await asyncio.gather(*waiting))) == 1
+    assert await rig.moves() == [("", "pending"), ("pending", "running")]
+    assert rig.kubernetes.most_at_once == {ALICE.key: 1}
+
+
+@virtual
+async def test_two_owners_have_two():
+    rig = Rig()
+    assert len(set(await asyncio.gather(rig.create(ALICE), rig.create(BOB)))) == 2
+    assert len(rig.standing()) == 2
+
+
+@pytest.mark.parametrize("state", [State.HIBERNATED, State.HIBERNATING])
+@virtual
+async def test_a_database_asleep_or_falling_asleep_is_woken_with_its_data_and_address(state: State):
+    rig = Rig()
+    source = await hibernated(rig)
+    await rig.move(state)
+    before = rig.lease()
+    assert await rig.create() == source
+    after = rig.lease()
+    assert (after.generation, after.volume, after.address) == (before.generation, before.volume, before.address)
+    assert rig.kubernetes.volumes[after.volume] == ["precious"]
+    assert (await rig.moves())[-2:] == [(str(state), "waking"), ("waking", "running")]
+
+
+@virtual
+async def test_a_database_whose_stop_never_arrived_is_told_to_stay():
+    rig = Rig()
+    source = await rig.create()
+    lease = await rig.move(State.WAKING)
+    assert await rig.create() == source
+    (workload,) = rig.kubernetes.find("StatefulSet")
+    assert int(workload["metadata"]["annotations"]["playground.dev/step"]) >= lease.step
+    assert rig.lease().state is State.RUNNING
+
+
+@virtual
+async def test_a_life_that_failed_is_taken_away_and_another_begun():
+    rig = Rig()
+    await rig.create()
+    failed = await rig.move(State.FAILED, ready_at=None)
+    source = await rig.create()
+    lease = rig.lease()
+    assert SOURCE.fullmatch(source)
+    assert lease.generation != failed.generation and lease.step > failed.step
+    assert rig.standing() == rig.standing("PersistentVolumeClaim") == [f"pg-{lease.generation}"]
+    assert [after for _, after in await rig.moves()][2:] == ["deleting", "released", "pending", "running"]
+    assert credentials.unseal(rig.control.sealer, lease).password not in failed.credentials
+
+
+@virtual
+async def test_one_who_comes_while_a_life_is_taken_away_waits_for_the_next():
+    rig = Rig()
+    await rig.create()
+    old = await rig.move(State.DELETING, due_at=rig.clock.now() + 5)
+    await rig.create()
+    assert now() >= 5, "somebody was at it"
+    assert rig.lease().generation != old.generation
+    assert len(rig.standing()) == 1
+
+
+@virtual
+async def test_a_tombstones_slot_is_used_again_with_a_new_life():
+    rig = Rig()
+    released = await rig.put(a_lease(State.RELEASED, step=9, gone_at=T0 + 1000))
+    await rig.create()
+    lease = rig.lease()
+    assert lease.generation != released.generation
+    assert (lease.gone_at, lease.step > 9) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (lambda c: setattr(c, "refuse_pods", "exceeded quota"), "the cluster does not take the pod: .*exceeded quota"),
+        (lambda c: setattr(c, "waiting", ("ErrImagePull", "not found")), "the image cannot be pulled: not found"),
+        (lambda c: setattr(c, "waiting", ("CrashLoopBackOff", "")), "the database server keeps stopping"),
+        (lambda c: setattr(c, "full", "0/1 nodes are available"), "no node has room for it: 0/1 nodes"),
+    ],
+)
+@virtual
+async def test_why_it_cannot_be_is_said_long_before_the_answer_is_due(trouble, why: str):
+    rig = Rig()
+    trouble(rig.kubernetes.controllers)
+    rig.kubernetes.clock = Ticking()  # its timestamps are whole seconds, and it complains once
+    with pytest.raises(NotReady, match=why) as first:
+        await rig.create()
+    with pytest.raises(NotReady, match=why):
+        await rig.create()
+    assert now() < rig.control.policy.answer
+    assert first.value.retry_after
+    assert rig.lease().state is State.PENDING
+
+
+@virtual
+async def test_an_answer_that_is_due_says_so_and_leaves_the_lease_to_the_next_call():
+    rig = Rig()
+    rig.kubernetes.controllers.asleep = True
+    with pytest.raises(NotReady, match="ask again") as answer:
+        await rig.create()
+    assert now() == pytest.approx(18.0)
+    assert answer.value.retry_after == 5
+    lease = rig.lease()
+    assert (lease.state, lease.due_at) == (State.PENDING, pytest.approx(T0 + 30, abs=1))
+    rig.kubernetes.controllers.asleep = False
+    await rig.kubernetes.settle()
+    assert SOURCE.fullmatch(await rig.create())
+    assert rig.lease().generation == lease.generation
+
+
+@virtual
+async def test_a_cluster_that_never_answers_holds_nobody_longer():
+    rig = Rig()
+
+    async def hang(request: object) -> None:
+        await asyncio.Event().wait()
+
+    rig.kubernetes.gate = hang
+    for number in (1, 2, 3):
+        with pytest.raises(NotReady):
+            await rig.create()
+        assert now() == pytest.approx(18.0 * number)
+
+
+@virtual
+async def test_what_goes_on_in_the_cluster_is_over_before_its_claim():
+    policy = Policy()
+    assert policy.answer <= policy.act < policy.claim
+    rig = Rig()
+    rig.kubernetes.controllers.asleep = True
+    lease = rig.store._store(a_lease(State.PENDING, T0 - 60, due_at=T0 - 1, credentials=sealed(rig)))
+    await look(rig.control, lease, "reaper", wait=True)
+    assert now() <= policy.act + 1
+
+
+def sealed(rig: Rig) -> str:
+    lease = a_lease()
+    return credentials.seal(rig.control.sealer, lease.owner, lease.generation, credentials.new_credentials())
+
+
+@virtual
+async def test_a_store_that_is_down_is_said():
+    rig = Rig()
+    rig.store.fail_next("get", "before")
+    with pytest.raises(StoreUnavailable):
+        await rig.create()
+
+
+@pytest.mark.parametrize("name", ["create", "replace"])
+@virtual
+async def test_a_write_whose_answer_was_lost_is_no_second_life(name: str):
+    rig = Rig()
+    rig.store.fail_next(name, "after")
+    with pytest.raises(StoreUnavailable):
+        await rig.create()
+    lease = rig.lease()
+    rig.clock.turn(31)
+    await rig.create()
+    assert rig.lease().generation == lease.generation
+    assert len(rig.standing()) == 1
+
+
+@pytest.mark.parametrize("times", [1, 5, 40])
+@virtual
+async def test_conflicts_are_nobodys_business_but_ours(times: int):
+    rig = Rig()
+    for _ in range(times):
+        rig.store.fail_next("replace", "conflict")
+    with suppress(NotReady):
+        await rig.create()
+    await rig.create()
+    assert (await rig.moves()).count(("", "pending")) == 1
+    assert len(rig.standing()) == 1
+
+
+@virtual
+async def test_conflicts_without_end_are_given_up_when_the_answer_is_due():
+    rig = Rig()
+    await hibernated(rig)
+    for _ in range(10_000):
+        rig.store.fail_next("replace", "conflict")
+    with pytest.raises(NotReady):
+        await rig.create()
+    assert now() < 20
+    assert rig.calls["replace"] < 500, "it pauses between its tries"
+
+
+@pytest.mark.parametrize("asleep", [False, True], ids=["first life", "asleep"])
+@virtual
+async def test_whoever_makes_it_may_die_at_any_moment_and_the_next_call_goes_on(asleep: bool):
+    """A process ends at its n-th await, for every n: whoever asks again gets the same life."""
+    died = 0
+    while True:
+        died += 1
+        rig = Rig()
+        source = await hibernated(rig) if asleep else ""
+        rig.awaits, rig.dies_at = 0, died
+        first = asyncio.create_task(rig.create())
+        await asyncio.wait({first, asyncio.create_task(rig.died.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        if first.done():
+            assert SOURCE.fullmatch(first.result())
+            break
+        stored = rig.store.peek(ALICE, databases.ID)
+        sources = [await again(rig) for _ in range(2)]
+        assert len(set(sources)) == 1, died
+        assert not source or sources[0] == source, died
+        lease = rig.lease()
+        assert stored is None or lease.generation == stored.generation, died
+        assert rig.standing() == rig.standing("PersistentVolumeClaim") == [f"pg-{lease.generation}"], died
+        assert [move for move in await rig.moves() if move == ("", "pending")] == [("", "pending")], died
+        assert rig.kubernetes.most_at_once == {ALICE.key: 1}, died
+        if asleep:
+            assert rig.kubernetes.volumes[lease.volume] == ["precious"], died
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    assert died > 30
+
+
+async def again(rig: Rig) -> str:
+    """As a user does who is told to: at most four times, a minute in all."""
+    for _ in range(4):
+        try:
+            return await rig.create()
+        except NotReady as error:
+            await asyncio.sleep(error.retry_after or 0)
+    raise AssertionError("it never comes")
+
+
+# --- beat
+
+
+async def beating(rig: Rig, owner: Owner = ALICE) -> Beat:
+    return await beat(rig.store, rig.looks, rig.clock, rig.control.policy, owner)
+
+
+@virtual
+async def test_a_beat_of_a_running_database_is_one_write_without_a_read():
+    rig = Rig()
+    await rig.put(a_lease(beat_at=T0 - 600))
+    assert await beating(rig) == Beat(True, "running")
+    assert rig.calls == {"beat": 1}
+    lease = rig.lease()
+    assert (lease.beat_at, lease.due_at) == (pytest.approx(T0), pytest.approx(T0 + rig.control.policy.silence))
+    assert rig.kubernetes.requests == []
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "becomes", "posted"),
+    [
+        (State.PENDING, Beat(True, "pending"), State.PENDING, False),
+        (State.WAKING, Beat(True, "waking"), State.WAKING, False),
+        (State.HIBERNATED, Beat(True, "waking"), State.WAKING, True),
+        (State.HIBERNATING, Beat(True, "waking"), State.WAKING, True),
+        (State.FAILED, Beat(False, "failed"), State.FAILED, False),
+        (State.DELETING, Beat(False, "deleting"), State.DELETING, False),
+        (State.RELEASED, Beat(False, "released"), State.RELEASED, False),
+    ],
+)
+@virtual
+async def test_what_a_beat_does_in_each_other_state(state: State, answer: Beat, becomes: State, posted: bool):
+    rig = Rig()
+    before = await rig.put(a_lease(state, T0 - 60, due_at=T0 + 60))
+    assert await beating(rig) == answer
+    after = rig.lease()
+    assert after.state is becomes
+    assert rig.looks.posted == ([(ALICE, "database")] if posted else [])
+    if posted:
+        assert after.due_at <= rig.clock.now(), "or a lost look would leave it asleep"
+        assert after.beat_at == pytest.approx(T0, abs=1)
+        assert await rig.moves() == [(str(state), "waking")]
+    else:
+        assert after == before
+    assert rig.kubernetes.requests == []
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.WAKING])
+@virtual
+async def test_a_beat_for_a_start_that_nobody_is_at_posts_a_look(state: State):
+    rig = Rig()
+    await rig.put(a_lease(state, T0 - 60, due_at=T0 - 30))
+    assert await beating(rig) == Beat(True, str(state))
+    assert rig.looks.posted == [(ALICE, "database")]
+
+
+@virtual
+async def test_a_beat_for_nothing_says_so():
+    rig = Rig()
+    assert await beating(rig) == Beat(False, "none")
+    assert rig.store.peek(ALICE, databases.ID) is None
+
+
+@virtual
+async def test_a_database_that_only_ever_beats_is_looked_at_all_the_same():
+    rig = Rig()
+    rig.clock.turn(24 * HOUR - 60)
+    lease = await rig.put(a_lease(look_by=T0 + 24 * HOUR, beat_at=T0, due_at=T0 + 1800))
+    assert await beating(rig) == Beat(True, "running")
+    after = rig.lease()
+    assert after.beat_at > lease.beat_at
+    assert after.due_at <= rig.clock.now()
+    assert rig.looks.posted == [(ALICE, "database")]
+
+
+@virtual
+async def test_a_beat_that_another_clock_outran_is_renewed_already():
+    rig = Rig()
+    ahead = await rig.put(a_lease(beat_at=T0 + 300))
+    assert await beating(rig) == Beat(True, "running")
+    assert rig.lease() == ahead
+
+
+@pytest.mark.parametrize(("conflicts", "answer"), [(0, True), (1, True), (2, True), (3, False)])
+@virtual
+async def test_a_beat_tries_three_times(conflicts: int, answer: bool):
+    rig = Rig()
+    await rig.put(a_lease(State.HIBERNATED))
+    for _ in range(conflicts):
+        rig.store.fail_next("replace", "conflict")
+    assert await beating(rig) == (Beat(True, "waking") if answer else UNKNOWN)
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.HIBERNATED])
+@pytest.mark.parametrize("how", ["before", "after"])
+@pytest.mark.parametrize("name", ["beat", "get", "replace"])
+@virtual
+async def test_a_beat_is_renewed_only_if_the_store_said_so(state: State, how: Moment, name: str):
+    rig = Rig()
+    lease = await rig.put(a_lease(state, beat_at=T0 - 600))
+    rig.store.fail_next(name, how)
+    asked = state is State.HIBERNATED or name == "beat"
+    answer = await beating(rig)
+    assert answer == UNKNOWN if asked else answer.renewed
+    assert how == "after" or not asked or rig.lease() == lease
+
+
+@virtual
+async def test_a_store_that_hangs_freezes_nobody_longer_than_two_seconds():
+    rig = Rig()
+
+    async def hang(name: str, moment: Moment) -> None:
+        await asyncio.Event().wait()
+
+    rig.store.gate = hang
+    assert await beating(rig) == UNKNOWN
+    assert now() == pytest.approx(2.0)
+
+
+@virtual
+async def test_a_beat_between_claim_and_intent_wins():
+    rig = Rig()
+    lease = await rig.put(a_lease(beat_at=T0 - 20 * HOUR, due_at=T0 - 1))
+    claimed = await rig.store.replace(lease.claimed(T0 + 30))
+    assert await beating(rig) == Beat(True, "running")
+    with pytest.raises(Conflict):
+        await rig.store.replace(replace(claimed, state=State.HIBERNATING))

@@ -1,0 +1,257 @@
+"""The state machine: Hypothesis chooses what happens next, and the world checks what must never be."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from shared.domain import databases
+from shared.domain.leases import Owner, State
+from shared.domain.policy import CLOCK_SKEW, DAY, HOUR, MINUTE
+from tests.model.network import Request
+from tests.model.world import OWNERS, Process, World
+
+processes = st.integers(0, 1)
+owners = st.integers(0, 1)
+mostly = st.sampled_from((True, True, False))
+SETTLED = (State.RUNNING, State.HIBERNATED, State.FAILED, State.RELEASED)
+
+
+class LeaseMachine(RuleBasedStateMachine):
+    """Two processes with wrong clocks, one owner or two, a network that does what it likes."""
+
+    starts: Sequence[str] = (
+        "nothing",
+        "starting",
+        "running",
+        "looked at",
+        "falling asleep",
+        "waking",
+        "asleep",
+        "long asleep",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.owners = 1
+
+    def owner(self, which: int) -> Owner:
+        return OWNERS[which % self.owners]
+
+    @initialize(data=st.data())
+    def begin_somewhere(self, data: st.DataObject) -> None:
+        start = data.draw(st.sampled_from(self.starts), "start")
+        self.begin(start, data.draw(st.integers(0, 6), "requests"), data.draw(st.sampled_from((1, 1, 2)), "owners"))
+
+    def begin(self, start: str, requests: int, owners: int = 1) -> None:
+        """Somewhere in a life, so that short stories reach its end; most are about one owner."""
+        self.owners = owners
+        world, first = self.world, self.world.processes[0]
+        if start == "nothing":
+            return
+        world.create_db(first, OWNERS[0])
+        if start == "starting":
+            self.some_arrive(requests)
+            return
+        self.everything_arrives()
+        match start:
+            case "looked at":
+                self.idle(2)
+                world.pass_time(6 * HOUR)
+                world.reap(first)
+                self.some_arrive(requests)
+            case "falling asleep":
+                self.idle(2)
+                world.pass_time(6 * HOUR)
+                world.reap(first)
+                while world.lease(OWNERS[0]).state is State.RUNNING and world.network.under_way:
+                    self.some_arrive(1)
+                self.some_arrive(requests)
+            case "asleep" | "long asleep" | "waking":
+                self.idle(4)
+                if start == "long asleep":
+                    world.pass_time(world.policy.retention)
+                elif start == "waking":
+                    world.create_db(first, OWNERS[0])
+                    self.some_arrive(requests)
+
+    # --- what is asked of one process; `at_once`: its network is fast just now
+
+    @rule(process=processes, owner=owners, at_once=mostly)
+    def create_db(self, process: int, owner: int, at_once: bool) -> None:
+        asked = self.world.processes[process]
+        self.world.create_db(asked, self.owner(owner))
+        self.all_of_one_arrives(asked, at_once)
+
+    @rule(process=processes, owner=owners, at_once=mostly)
+    def heart_beat(self, process: int, owner: int, at_once: bool) -> None:
+        asked = self.world.processes[process]
+        self.world.heart_beat(asked, self.owner(owner))
+        self.all_of_one_arrives(asked, at_once)
+        if at_once:
+            self.look(process, True)  # what it may have posted
+
+    @rule(process=processes, at_once=mostly)
+    def look(self, process: int, at_once: bool) -> None:
+        asked = self.world.processes[process]
+        self.world.look(asked)
+        self.all_of_one_arrives(asked, at_once)
+
+    @rule(process=processes, at_once=mostly)
+    def reap(self, process: int, at_once: bool) -> None:
+        asked = self.world.processes[process]
+        self.world.reap(asked)
+        self.all_of_one_arrives(asked, at_once)
+
+    # --- what becomes of requests: they arrive in order, before others, twice, unanswered, or never
+
+    @rule()
+    def everything_arrives(self) -> None:
+        self.some_arrive(300)
+
+    @rule(count=st.integers(1, 3))
+    def some_arrive(self, count: int) -> None:
+        for _ in range(count):
+            if self.world.network.under_way:
+                self.world.deliver(self.world.network.under_way[0])
+
+    @precondition(lambda self: len(self.world.network.under_way) > 1)
+    @rule(which=st.integers(1, 5))
+    def overtake(self, which: int) -> None:
+        self.world.deliver(self.request(which))
+
+    @precondition(lambda self: self.world.network.under_way)
+    @rule(which=st.integers(0, 5))
+    def repeat(self, which: int) -> None:
+        request = self.request(which)
+        self.world.deliver(request)
+        self.world.deliver(request, again=True)
+
+    @precondition(lambda self: self.world.network.under_way)
+    @rule(which=st.integers(0, 5))
+    def lose_the_answer(self, which: int) -> None:
+        request = self.request(which)
+        self.world.deliver(request, lose_answer=self.world.lost(request))
+
+    @precondition(lambda self: self.world.network.under_way)
+    @rule(which=st.integers(0, 5))
+    def lose_the_request(self, which: int) -> None:
+        request = self.request(which)
+        self.world.network.drop(request, self.world.lost(request))
+        self.world.settle()
+
+    def request(self, which: int) -> Request:
+        return self.world.network.under_way[which % len(self.world.network.under_way)]
+
+    def all_of_one_arrives(self, process: Process, really: bool = True) -> None:
+        for _ in range(100 if really else 0):
+            mine = [request for request in self.world.network.under_way if request.sender == process.name]
+            if not mine:
+                return
+            self.world.deliver(mine[0])
+
+    # --- what befalls everybody
+
+    @rule(process=processes)
+    def crash(self, process: int) -> None:
+        self.world.crash(self.world.processes[process])
+
+    @rule(owner=owners)
+    def touch(self, owner: int) -> None:
+        """Somebody else writes the lease: whoever has read it conflicts."""
+        self.world.store.touch(self.owner(owner), databases.ID)
+
+    @rule()
+    def kubelet_sleeps_or_wakes(self) -> None:
+        self.world.kubernetes.controllers.asleep ^= True
+
+    @rule(owner=owners)
+    def restart_the_server(self, owner: int) -> None:
+        if found := self.world.server(self.owner(owner)):
+            self.world.used(found[0])
+            self.world.kubernetes.controllers.restart(self.world.lease(self.owner(owner)).generation)
+
+    @rule(seconds=st.sampled_from([6.0, 31.0, 11 * MINUTE, 35 * MINUTE, 12 * HOUR, 15 * DAY]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.pass_time(seconds)
+
+    @rule(times=st.integers(1, 4))
+    def idle(self, times: int) -> None:
+        """Hours in which the network works, the reaper passes and owners do nothing new."""
+        for _ in range(times):
+            self.world.pass_time(6 * HOUR)
+            self.world.reap(self.world.processes[0])
+            self.everything_arrives()
+
+    # --- what owners do in their databases
+
+    @rule(owner=owners, stays=st.booleans())
+    def connect(self, owner: int, stays: bool) -> None:
+        if found := self.world.server(self.owner(owner)):
+            self.world.used(found[0])
+            found[1].connect()
+            if not stays:
+                found[1].disconnect()
+
+    @rule(owner=owners)
+    def disconnect(self, owner: int) -> None:
+        if (found := self.world.server(self.owner(owner))) and found[1].connections:
+            self.world.used(found[0])
+            found[1].disconnect()
+
+    @rule(owner=owners)
+    def work(self, owner: int) -> None:
+        if (found := self.world.server(self.owner(owner))) and found[1].connections:
+            life, server = found
+            self.world.used(life)
+            row = f"row {len(life.data)}"
+            server.execute(row)
+            life.data.append(row)
+
+    # --- what must come in the end
+
+    def teardown(self) -> None:
+        try:
+            self.converge()
+        finally:
+            self.world.close()
+
+    def converge(self) -> None:
+        """Once the network works and nobody dies, everything settles and owners have their data."""
+        world = self.world
+        world.kubernetes.controllers.asleep = False
+        world.calm_down()
+        world.pass_time(2 * CLOCK_SKEW)
+        healthy = world.new_process(0.0)
+        world.processes.append(healthy)
+        for _ in range(12):
+            self.run(healthy, lambda: world.reap(healthy))
+            while world.posted:
+                self.run(healthy, lambda: world.look(healthy))
+            world.pass_time(6 * MINUTE)
+        for owner in OWNERS:
+            lease = world.lease(owner)
+            assert lease is None or lease.state in SETTLED, f"{lease} has not settled"
+        for owner in OWNERS:
+            before = world.lease(owner)
+            answer = self.run(healthy, lambda owner=owner: world.create_db(healthy, owner))
+            assert isinstance(answer, str), f"{owner} does not get a database: {answer!r}"
+            after, found = world.lease(owner), world.server(owner)
+            assert after.state is State.RUNNING and found is not None
+            life, server = found
+            assert server.data == life.data, f"{owner} has lost data"
+            if before is not None and before.state in (State.RUNNING, State.HIBERNATED):
+                assert after.generation == before.generation, f"{owner} was given another database"
+        world.check()
+
+    def run(self, process: Process, begin: Any) -> Any:
+        """Run one piece of work to its end on a network that works."""
+        task: asyncio.Task[Any] = begin()
+        for _ in range(60):
+            if task.done():
+                return task.result()
+            self.world.pass_time(1.0)
+        raise AssertionError("it does not end")

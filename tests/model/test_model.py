@@ -1,0 +1,15 @@
+"""The state machine over the real code: whatever happens in whatever order, what must never be, is not."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+from tests.model.machine import LeaseMachine
+
+# `make test` runs 2,000 stories, `make test-fast` 200.
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "200"))
+
+TestLeases = LeaseMachine.TestCase
+TestLeases.settings = settings(
+    max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)

@@ -1,0 +1,36 @@
+"""Each fence broken once: the state machine must find every mutant, or it watches nothing there."""
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.model.machine import LeaseMachine
+from tests.model.mutants import MUTANTS, Mutant
+
+SEARCH = settings(
+    max_examples=2000, stateful_step_count=12, deadline=None, database=None, phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_machine_finds_it_when(mutant: Mutant, monkeypatch: pytest.MonkeyPatch):
+    if mutant.story:
+        tell(mutant)  # it is no fault without the mutant
+    monkeypatch.setattr(mutant.target, mutant.attribute, mutant.make(getattr(mutant.target, mutant.attribute)))
+    with pytest.raises(AssertionError):
+        if mutant.story:
+            tell(mutant)
+        else:
+            run_state_machine_as_test(LeaseMachine, settings=SEARCH)
+
+
+def tell(mutant: Mutant) -> None:
+    """The mutant's story, to its end."""
+    assert mutant.story
+    machine = LeaseMachine()
+    try:
+        mutant.story(machine)
+        machine.converge()
+    finally:
+        machine.world.close()
