@@ -1,0 +1,289 @@
+"""What the SQLite store promises beyond the contract: groups, cancellation, closing, a tidy file."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.adapters import sqlite
+from shared.adapters.sqlite import SqliteStore
+from shared.adapters.sqlite_writer import PURGED
+from shared.domain.errors import Conflict, StoreUnavailable
+from shared.domain.leases import Lease, Owner, State
+from tests.contract.conftest import TurnedClock
+from tests.contract.leases import create, event_of, numbered
+from tests.samples import ALICE, T0, a_lease
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "leases.db"
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TurnedClock()
+
+
+@pytest.fixture
+async def store(path: Path, clock: TurnedClock) -> AsyncIterator[SqliteStore]:
+    opened = await SqliteStore.open(path, clock=clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def batches(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many writes each transaction held."""
+    sizes: list[int] = []
+    commit = store._writer._commit
+
+    def counted(jobs: Any) -> Any:
+        sizes.append(len(jobs))
+        return commit(jobs)
+
+    monkeypatch.setattr(store._writer, "_commit", counted)
+    return sizes
+
+
+def rows(path: Path, query: str) -> list[Any]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+# Groups
+
+
+async def test_what_queues_up_is_committed_at_once(store: SqliteStore, batches: list[int]) -> None:
+    created = await asyncio.gather(*(create(store, numbered(n)) for n in range(30)))
+    assert batches == [30]
+    assert len({lease.etag for lease in created}) == 30
+    beats = await asyncio.gather(*(store.beat(lease.owner, lease.id, T0 + 1, T0 + 61) for lease in created))
+    assert all(beats) and batches == [30, 30]
+
+
+async def test_a_conflict_in_a_group_is_that_writes_alone(store: SqliteStore, batches: list[int]) -> None:
+    old = await create(store, a_lease())
+    await store.replace(old.claimed(T0 + 30))
+    other = a_lease(id="other")
+    outcomes = await asyncio.gather(
+        create(store, numbered(1)),
+        store.replace(replace(old, step=99), event_of(old, step=99)),
+        create(store, numbered(1)),
+        store.create(other, event_of(old)),  # fails at its second half
+        create(store, numbered(2)),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [Lease, Conflict, Conflict, Conflict, Lease]
+    assert batches[-1] == 5
+    assert await store.get(numbered(1).owner, "database") == outcomes[0]
+    assert await store.get(numbered(2).owner, "database") == outcomes[4]
+    assert await store.get(ALICE, "other") is None
+    assert await store.events(ALICE) == [event_of(old)]
+
+
+async def test_a_fault_of_one_write_is_that_writes_alone(store: SqliteStore, batches: list[int]) -> None:
+    nonsense: Any = "soon"
+    outcomes = await asyncio.gather(
+        create(store, numbered(1)), create(store, numbered(2, due_at=nonsense)), create(store, numbered(3)),
+        create(store, numbered(4, id="lone \ud800")), return_exceptions=True,
+    )  # fmt: skip
+    assert [isinstance(outcome, Lease) for outcome in outcomes] == [True, False, True, False]
+    assert [lease.owner for lease in (await store.page("", 10))[0]] == [numbered(1).owner, numbered(3).owner]
+
+
+async def test_who_gives_up_waiting_breaks_no_group(store: SqliteStore) -> None:
+    tasks = [asyncio.ensure_future(create(store, numbered(n))) for n in range(5)]
+    await asyncio.sleep(0)  # now they are queued
+    tasks[0].cancel()
+    tasks[3].cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    gone = asyncio.CancelledError
+    assert [type(outcome) for outcome in outcomes] == [gone, Lease, Lease, gone, Lease]
+    assert isinstance(await create(store, numbered(9)), Lease)
+
+
+async def test_a_full_disk_fails_the_group_and_nothing_else(store: SqliteStore, path: Path) -> None:
+    first = await create(store, numbered(0))
+    await store._writer.write(lambda transaction: transaction.execute("PRAGMA max_page_count = 1").fetchall())
+    many = await asyncio.gather(
+        *(create(store, numbered(n, credentials="x" * 4000)) for n in range(1, 40)), return_exceptions=True
+    )
+    assert {type(outcome) for outcome in many} == {StoreUnavailable}
+    assert "database or disk is full" in str(many[0]) and str(path) in str(many[0])
+    assert (await store.page("", 100))[0] == [first]
+    await create(store, numbered(1))  # there is room again: a new connection has no such limit
+
+
+# Waiting
+
+
+async def test_a_write_that_waits_too_long_is_told_so_and_may_yet_come(path: Path) -> None:
+    store = await SqliteStore.open(path, patience=0.05)
+    lock = os.open(f"{path}.lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # as another process does that hangs in its transaction
+    with pytest.raises(StoreUnavailable, match=r"longer than 0\.05 s"):
+        await create(store, a_lease())
+    assert await store.get(ALICE, "database") is None  # reads do not wait for it
+    os.close(lock)
+    await store.close()
+    again = await SqliteStore.open(path)
+    assert await again.get(ALICE, "database") is not None
+    await again.close()
+
+
+async def test_closing_finishes_what_is_queued(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    writing = [asyncio.ensure_future(create(store, numbered(n))) for n in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    written = await asyncio.gather(*writing)
+    with pytest.raises(StoreUnavailable, match="was closed"):
+        await create(store, numbered(99))
+    with pytest.raises(StoreUnavailable, match="was closed"):
+        await store.get(ALICE, "database")
+    again = await SqliteStore.open(path)
+    assert [await again.get(lease.owner, lease.id) for lease in written] == written
+    await again.close()
+
+
+async def test_after_closing_the_file_alone_holds_everything(path: Path, tmp_path: Path) -> None:
+    store = await SqliteStore.open(path)
+    created = await create(store, a_lease())
+    await store.close()
+    shutil.copy(path, tmp_path / "alone.db")
+    alone = await SqliteStore.open(tmp_path / "alone.db")
+    assert await alone.get(ALICE, "database") == created
+    await alone.close()
+
+
+# The file
+
+
+async def test_nobody_else_may_read_the_files(store: SqliteStore, path: Path) -> None:
+    await create(store, a_lease())
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == dict.fromkeys(("leases.db", "leases.db-wal", "leases.db-shm", "leases.db.lock"), 0o600)
+
+
+async def test_forgotten_tombstones_leave_the_file_a_few_at_a_time(
+    store: SqliteStore, path: Path, clock: TurnedClock
+) -> None:
+    await asyncio.gather(
+        *(create(store, numbered(n, state=State.RELEASED, gone_at=T0 + 10)) for n in range(2 * PURGED + 1))
+    )
+    await create(store, a_lease(State.RELEASED, gone_at=T0 + 1000))
+    clock.at = T0 + 10
+    left = []
+    for n in range(3):
+        await create(store, a_lease(id=f"{n}", generation=f"{n:020d}"))
+        left.append(rows(path, "SELECT count(*) FROM leases WHERE gone_at <= 1e18")[0][0])
+    assert left == [PURGED + 2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (f"{sqlite.LEASE} WHERE owner = 'a' AND id = 'b'", "sqlite_autoindex_leases_1 (owner=? AND id=?)"),
+        (f"{sqlite.LEASE} WHERE state != 'released' AND due_at <= 1 ORDER BY due_at LIMIT 9", "leases_due (due_at<?)"),
+        (f"{sqlite.LEASE} WHERE (owner, id) > ('a', 'b') AND state != 'released' ORDER BY owner, id LIMIT 9",
+         "sqlite_autoindex_leases_1 ((owner,id)>(?,?))"),
+        ("SELECT rowid FROM leases WHERE gone_at <= 1 LIMIT 9", "leases_gone (gone_at<?)"),
+    ],
+)  # fmt: skip
+async def test_no_query_reads_more_than_it_returns(store: SqliteStore, path: Path, query: str, index: str) -> None:
+    plan = [row[3] for row in rows(path, f"EXPLAIN QUERY PLAN {query}")]
+    assert len(plan) == 1 and plan[0].endswith(index)
+
+
+async def test_a_lease_of_a_newer_release_stops_no_pass_over_the_others(
+    store: SqliteStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for n in range(3):
+        await create(store, numbered(n, due_at=T0 + n))
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE leases SET state = 'archiving' WHERE due_at = ?", (T0 + 1,))
+    connection.commit()
+    connection.close()
+    with caplog.at_level(logging.ERROR):
+        assert [lease.owner for lease in await store.due(T0 + 9, 10)] == [numbered(0).owner, numbered(2).owner]
+        pages = [await store.page("", 1)]
+        while pages[-1][1]:
+            pages.append(await store.page(pages[-1][1], 1))
+    assert [lease.owner for page in pages for lease in page[0]] == [numbered(0).owner, numbered(2).owner]
+    assert "user%201 lease-database is not readable by this release" in caplog.text
+    with pytest.raises(StoreUnavailable, match="not readable by this release"):
+        await store.get(numbered(1).owner, "database")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    directory = tmp_path / "elsewhere"
+    directory.mkdir()
+    return directory
+
+
+async def copy(path: Path, directory: Path, *lock: str) -> None:
+    """By a process of its own: one that closes a file undoes SQLite's locks of its whole process."""
+    copying = await asyncio.create_subprocess_exec(*lock, "cp", str(path), f"{path}-wal", str(directory))
+    assert await copying.wait() == 0
+
+
+async def test_a_copy_made_under_the_lock_is_whole(store: SqliteStore, path: Path, elsewhere: Path) -> None:
+    acknowledged: list[Owner] = []
+    enough, stop = asyncio.Event(), False
+
+    async def write(first: int) -> None:
+        n = first
+        while not stop:
+            acknowledged.append((await create(store, numbered(n))).owner)
+            n += 8
+            if len(acknowledged) > 200:
+                enough.set()
+
+    writers = [asyncio.ensure_future(write(n)) for n in range(8)]
+    await enough.wait()
+    before = list(acknowledged)
+    await copy(path, elsewhere, "flock", f"{path}.lock")
+    stop = True
+    await asyncio.gather(*writers)
+
+    path = elsewhere / "leases.db"
+    copied = await SqliteStore.open(path)
+    for owner in before:
+        assert await copied.get(owner, "database") is not None
+        assert len(await copied.events(owner)) == 1
+    await copied.close()
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_a_copy_made_in_the_middle_of_a_transaction_opens_without_it(
+    store: SqliteStore, path: Path, elsewhere: Path
+) -> None:
+    first = await create(store, a_lease())
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript("PRAGMA cache_size = 1; BEGIN IMMEDIATE; UPDATE etags SET last = 77")
+    connection.executemany("INSERT INTO events VALUES ('x', ?, ?)", [(str(n), "y" * 3000) for n in range(500)])
+    await copy(path, elsewhere)
+    connection.close()
+
+    path = elsewhere / "leases.db"
+    assert path.with_name("leases.db-wal").stat().st_size > 500_000  # so what was not committed is in there
+    copied = await SqliteStore.open(path, clock=TurnedClock())
+    assert await copied.get(ALICE, "database") == first
+    await create(copied, numbered(1))
+    await copied.close()
+    assert rows(path, "SELECT count(*) FROM events WHERE owner = 'x'") == [(0,)]
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
