@@ -1,0 +1,245 @@
+"""Databases on Kubernetes: the port `Cluster` over the verbs of `api`.
+
+The order of requests is the safety: a life begins with its volume claim and ends with it; a
+StatefulSet is made with no replica, so that a create which is repeated or late starts nothing, and
+only a fenced update starts one. All else of a life is owned by the claim: what a late create makes
+of a dead life, Kubernetes collects.
+"""
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.adapters.k8s.api import AlreadyExists, Api, Object, ObjectConflict, ObjectGone, WatchExpired
+from shared.adapters.k8s.evidence import ask
+from shared.adapters.k8s.fences import TRIES, Fences, fence
+from shared.adapters.k8s.readiness import View, judge, seconds
+from shared.adapters.k8s.waiting import Wait
+from shared.adapters.k8s.watching import everything
+from shared.domain.errors import ClusterRefused, ClusterUnavailable
+from shared.domain.leases import Owner
+from shared.manifests import database
+from shared.manifests.mariadb import AddressKind, Spec, init_scripts
+from shared.ports.cluster import Evidence, Life, Status, Workload
+
+
+class Databases:
+    """`ports.cluster.Cluster` for one control plane (`plane`, its random id) in one namespace.
+
+    `patience` is for how long (seconds) nobody may have room for a pod before that ends a wait.
+    """
+
+    def __init__(self, api: Api, spec: Spec, plane: str, *, domain: str = "cluster.local", patience: float = 5.0):
+        self._api = api
+        self._spec = spec
+        self._plane = plane
+        self._domain = domain
+        self._patience = patience
+        self._fences = Fences(api, plane)
+
+    async def start(self, life: Life, step: int) -> None:
+        workload = await self._fences.own("StatefulSet", life.generation)
+        if workload is not None:
+            fence(workload, step)
+        volume = await self._volume(life, must_exist=bool(life.volume) or workload is not None)
+        parts = [
+            database.network_policy(life, self._spec, self._plane, volume),
+            database.secret(life, self._plane, volume),
+            database.service(life, self._spec, self._plane, volume),
+            init_scripts(),
+        ]
+        if workload is None:
+            parts.append(database.stateful_set(life, self._spec, self._plane, volume, step, replicas=0))
+        made = await _all(*(self._make(part) for part in parts))
+        if made[0] is None:
+            await self._renew_policy(life, volume)
+        wanted = database.stateful_set(life, self._spec, self._plane, volume, step, replicas=1)
+
+        def started(found: Object) -> Object:
+            if "deletionTimestamp" in found["metadata"]:
+                raise ClusterUnavailable(f"{found['metadata']['name']} is being deleted")
+            new = _copy(found)
+            new["metadata"]["labels"] |= wanted["metadata"]["labels"]
+            new["metadata"]["labels"].pop(database.ORPHAN, None)
+            new["metadata"]["annotations"] |= wanted["metadata"]["annotations"]
+            new["metadata"]["annotations"].pop(database.ORPHAN_SINCE, None)
+            new["spec"] |= {key: wanted["spec"][key] for key in ("replicas", "template", "updateStrategy")}
+            return new
+
+        if await self._fences.change(life.generation, step, started, workload or made[-1]) is None:
+            raise ClusterUnavailable(f"{database.name(life.generation)} went away while it was started")
+
+    async def _volume(self, life: Life, must_exist: bool) -> str:
+        """The UID of the life's claim, made if it may be missing. Raises ClusterRefused if it may not."""
+        found = None
+        if not must_exist:
+            found = await self._make(database.volume_claim(life, self._spec, self._plane))
+        found = found or await self._fences.own("PersistentVolumeClaim", life.generation)
+        if found is None or "deletionTimestamp" in found["metadata"]:
+            raise ClusterRefused(f"the volume {database.name(life.generation)} is gone")
+        uid: str = found["metadata"]["uid"]
+        if life.volume not in ("", uid):
+            raise ClusterRefused(f"the volume {database.name(life.generation)} is gone, another has its name")
+        return uid
+
+    async def _make(self, manifest: Object) -> Object | None:
+        """The object made, or None if its name was taken."""
+        try:
+            return await self._api.create(manifest)
+        except AlreadyExists:
+            return None
+
+    async def _renew_policy(self, life: Life, volume: str) -> None:
+        """A life that wakes gets the clients' networks of today."""
+        found = await self._fences.own("NetworkPolicy", life.generation)
+        wanted = database.network_policy(life, self._spec, self._plane, volume)["spec"]
+        if found is None:
+            raise ClusterUnavailable(f"the network policy {database.name(life.generation)} went away")
+        if found["spec"] != wanted:
+            try:
+                await self._api.replace(_copy(found) | {"spec": wanted})
+            except (ObjectConflict, ObjectGone) as error:
+                raise ClusterUnavailable("the network policy changed meanwhile") from error
+
+    async def stop(self, generation: str, step: int) -> None:
+        await self._fences.change(generation, step, _stopped)
+
+    async def delete(self, generation: str, step: int, volume: str) -> bool:
+        # First no replica with our step: whoever would start it has read another resourceVersion.
+        if await self._fences.change(generation, step, _stopped) is not None:
+            await self._fences.delete("StatefulSet", generation, step)
+        if (await self._api.page("Pod", self._selector(generation))).items:
+            return False  # it is still writing, and still needs its policy
+        claim = await self._fences.own("PersistentVolumeClaim", generation)
+        if claim is not None and volume not in ("", claim["metadata"]["uid"]):
+            raise ClusterRefused(f"the volume {database.name(generation)} is not the one of this lease; left alone")
+        kinds = ("StatefulSet", "Service", "NetworkPolicy", "Secret")
+        gone = await _all(*(self._fences.delete(kind, generation, step) for kind in kinds))
+        if not all(gone) and not all(await _all(*(self._fences.delete(kind, generation, step) for kind in kinds))):
+            return False
+        if claim is None:
+            return True
+        metadata = claim["metadata"]
+        try:
+            await self._api.delete(
+                "PersistentVolumeClaim", metadata["name"], metadata["uid"], metadata["resourceVersion"]
+            )
+        except ObjectConflict:
+            return False
+        return await self._fences.own("PersistentVolumeClaim", generation) is None
+
+    async def status(self, generation: str) -> Status:
+        workload, volume, service, pods = await _all(
+            self._fences.own("StatefulSet", generation),
+            self._fences.own("PersistentVolumeClaim", generation),
+            self._fences.own("Service", generation),
+            everything(self._api, "Pod", self._selector(generation)),
+        )
+        view = View(workload, volume, service, {pod["metadata"]["name"]: pod for pod in pods[0]})
+        if workload and workload["spec"].get("replicas") and not view.pods:
+            events, _ = await everything(self._api, "Event", fields=f"involvedObject.name={database.name(generation)}")
+            view.events = {event["metadata"]["name"]: event for event in events}
+        return self._judge(view)
+
+    async def wait_ready(self, generation: str) -> Status:
+        volume, service = await _all(
+            self._fences.own("PersistentVolumeClaim", generation), self._fences.own("Service", generation)
+        )
+        wait = Wait(self._api, database.name(generation), self._selector(generation), self._judge, self._patience)
+        # Who comes before the life is made waits for its Service, too, and learns its volume at the end.
+        changes = service is None or self._spec.address is AddressKind.LOAD_BALANCER
+        status = await wait.ready(volume, service, followed=changes)
+        if status.ready and volume is None:
+            made = await self._fences.own("PersistentVolumeClaim", generation)
+            status = replace(status, volume=made["metadata"]["uid"] if made else "")
+        return status
+
+    def _judge(self, view: View) -> Status:
+        return judge(view, self._spec.address, self._domain)
+
+    async def evidence(self, generation: str) -> Evidence | None:
+        return await ask(self._api, self._selector(generation))
+
+    async def workloads(self) -> AsyncIterator[Workload]:
+        known = set()
+        for kind in ("StatefulSet", "PersistentVolumeClaim"):
+            after: str | None = None
+            while after != "":
+                try:
+                    page = await self._api.page(kind, f"{database.PLANE}={self._plane}", after=after or "")
+                except WatchExpired:  # whoever reads was slower than the token lives
+                    after = None
+                    continue
+                for item in page.items:
+                    if item["metadata"]["name"] not in known:
+                        known.add(item["metadata"]["name"])
+                        yield _workload(item)
+                after = page.after
+
+    async def mark_orphan(self, workload: Workload, now: float) -> None:
+        for _ in range(TRIES):
+            found = await self._fences.own("StatefulSet", workload.generation)
+            found = found or await self._fences.own("PersistentVolumeClaim", workload.generation)
+            if found is None or _workload(found).orphan_since != workload.orphan_since:
+                return  # another pass was here, or a start
+            new = _copy(found)
+            if workload.orphan_since is None:
+                new["metadata"]["annotations"][database.ORPHAN_SINCE] = datetime.fromtimestamp(now, UTC).isoformat()
+            else:
+                new["metadata"]["labels"][database.ORPHAN] = "true"
+                if found["kind"] == "StatefulSet":
+                    new["spec"]["replicas"] = 0
+            try:
+                await self._api.replace(new)
+            except ObjectConflict:
+                continue  # its controller writes a status
+            except ObjectGone:
+                pass
+            return
+
+    def _selector(self, generation: str) -> str:
+        return f"{database.PLANE}={self._plane},{database.GENERATION}={generation}"
+
+
+async def _all(*acts: Awaitable[Any]) -> list[Any]:
+    """All of them at once; waits for every one, then raises the first error."""
+    results = await asyncio.gather(*acts, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+def _copy(found: Object) -> Object:
+    """What a replace sends: the object as read, without what the server alone writes."""
+    new = copy.deepcopy({key: found[key] for key in found if key != "status"})
+    new["metadata"].pop("managedFields", None)
+    new["metadata"].setdefault("labels", {})
+    new["metadata"].setdefault("annotations", {})
+    return new
+
+
+def _stopped(found: Object) -> Object:
+    new = _copy(found)
+    new["spec"]["replicas"] = 0
+    return new
+
+
+def _workload(item: Object) -> Workload:
+    metadata = item["metadata"]
+    annotations = metadata.get("annotations") or {}
+    try:
+        since = seconds(annotations[database.ORPHAN_SINCE])
+    except (KeyError, ValueError):
+        since = None
+    return Workload(
+        owner=Owner.from_key(annotations.get(database.OWNER, "")),
+        lease=annotations.get(database.LEASE, ""),
+        generation=metadata["labels"].get(database.GENERATION, ""),
+        replicas=item["spec"].get("replicas", 0),
+        created_at=seconds(metadata["creationTimestamp"]),
+        orphan_since=since,
+    )

@@ -1,0 +1,154 @@
+"""What a life's objects say about it: ready, or why not. Pure; `databases` reads and watches them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.adapters.k8s.addresses import address
+from shared.adapters.k8s.api import Object
+from shared.manifests import database
+from shared.manifests.mariadb import AddressKind
+from shared.ports.cluster import Status
+
+MANAGER = "playground"  # our name in managedFields
+
+# What a container's `waiting.reason` may be that does not pass by itself.
+WAITING = {
+    "ErrImagePull": "the image cannot be pulled",
+    "ImagePullBackOff": "the image cannot be pulled",
+    "ErrImageNeverPull": "the image cannot be pulled",
+    "InvalidImageName": "the image's name is not valid",
+    "CreateContainerConfigError": "the container cannot be configured",
+    "CreateContainerError": "the container cannot be made",
+    "RunContainerError": "the container cannot be run",
+    "CrashLoopBackOff": "the database server keeps stopping",
+}
+
+
+@dataclass(slots=True)
+class View:
+    """The objects of one life.
+
+    `news` names the events that appeared while we watched, `answered` the start of a server that has
+    told us itself that it takes connections: kubelet notices up to two seconds later.
+    """
+
+    workload: Object | None = None
+    volume: Object | None = None
+    service: Object | None = None
+    pods: Mapping[str, Object] = field(default_factory=dict)
+    events: Mapping[str, Object] = field(default_factory=dict)
+    news: frozenset[str] = frozenset()
+    answered: str = ""
+
+
+def judge(view: View, kind: AddressKind, domain: str = "cluster.local") -> Status:
+    """The status. Ready needs a controller that knows what is wanted: it then takes no pod away."""
+    status = Status(
+        exists=view.workload is not None,
+        pods=len(view.pods),
+        volume=view.volume["metadata"]["uid"] if view.volume else "",
+        address=address(kind, view.service, view.pods.values(), domain),
+    )
+    if view.workload is None:
+        return status
+    step = (view.workload["metadata"].get("annotations") or {}).get(database.STEP, "0")
+    status = replace(
+        status, replicas=view.workload["spec"].get("replicas", 1), step=int(step) if step.isdecimal() else 0
+    )
+    if status.replicas == 0:
+        return status
+    pod = standing(view.pods.values())
+    if pod is None:
+        return replace(status, failure=_refused(view) if not view.pods else "")
+    if not started(pod) and (not view.answered or view.answered != server(pod)):
+        return replace(status, failure=waiting(pod) or unschedulable(pod))
+    settled = view.workload.get("status", {}).get("observedGeneration") == view.workload["metadata"]["generation"]
+    return replace(status, ready=settled and status.address != "", server=server(pod))
+
+
+def standing(pods: Iterable[Object]) -> Object | None:
+    """The pod that is not on its way out."""
+    return next((pod for pod in pods if "deletionTimestamp" not in pod["metadata"]), None)
+
+
+def server(pod: Object) -> str:
+    """Names this start of the server: another container is another start, even in the same pod."""
+    for container in pod.get("status", {}).get("containerStatuses", ()):
+        if container.get("containerID"):
+            return f"{pod['metadata']['uid']}/{container['containerID'].rpartition('/')[2][:12]}"
+    return ""
+
+
+def running(pod: Object) -> bool:
+    return any(
+        "running" in container.get("state", {}) for container in pod.get("status", {}).get("containerStatuses", ())
+    )
+
+
+def started(pod: Object) -> bool:
+    """Whether kubelet knows that the server takes connections (see `manifests.mariadb.STARTED`).
+
+    Not the condition Ready: that follows half a second later and says no more.
+    """
+    containers = pod.get("status", {}).get("containerStatuses", ())
+    return running(pod) and all(container.get("started") for container in containers)
+
+
+def waiting(pod: Object) -> str:
+    """What keeps the container from running, if it does not pass by itself."""
+    for container in pod.get("status", {}).get("containerStatuses", ()):
+        state = container.get("state", {}).get("waiting", {})
+        if state.get("reason") in WAITING:
+            code = container.get("lastState", {}).get("terminated", {}).get("exitCode")
+            detail = state.get("message", "") if code is None else f"exit code {code}"
+            return sentence(WAITING[state["reason"]], detail)
+    return ""
+
+
+def unschedulable(pod: Object) -> str:
+    condition = _condition(pod, "PodScheduled")
+    if condition.get("status") == "False" and condition.get("reason") == "Unschedulable":
+        return sentence("no node has room for it", condition.get("message", ""))
+    return ""
+
+
+def sentence(what: str, detail: str) -> str:
+    """At most 300 characters on one line. Kubernetes' messages name objects and amounts, no secrets."""
+    return " ".join(f"{what}: {detail}".split())[:300] if detail else what
+
+
+def seconds(timestamp: str | None) -> float:
+    """An RFC 3339 instant as seconds since the epoch; 0 if there is none."""
+    return datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+
+
+def _condition(pod: Object, kind: str) -> Object:
+    conditions: list[Object] = pod.get("status", {}).get("conditions") or []
+    return next((condition for condition in conditions if condition["type"] == kind), {})
+
+
+def _refused(view: View) -> str:
+    """Why the controller cannot make the pod: its newest complaint, if it is younger than this start.
+
+    Both instants are the control plane's own, in whole seconds: within the second of the start only
+    what appeared while we watched counts (the controller repeats itself, so that nothing is missed).
+    """
+    assert view.workload is not None
+    metadata = view.workload["metadata"]
+    ours = [entry for entry in metadata.get("managedFields", ()) if entry.get("manager") == MANAGER]
+    started = max((seconds(entry.get("time")) for entry in ours), default=0.0)
+    complaints = [
+        (_when(event), event.get("message", ""))
+        for name, event in view.events.items()
+        if event.get("reason") == "FailedCreate"
+        and event.get("involvedObject", {}).get("uid") == metadata["uid"]
+        and (name in view.news or _when(event) > started)
+    ]
+    return sentence("the cluster does not take the pod", max(complaints)[1]) if complaints else ""
+
+
+def _when(event: Object) -> float:
+    series = event.get("series") or {}
+    return max(seconds(event.get("lastTimestamp")), seconds(event.get("eventTime")),
+               seconds(series.get("lastObservedTime")))  # fmt: skip

@@ -1,0 +1,124 @@
+"""Waiting for a life to be ready: by watching, until it is or something shows that it will not."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+from shared.adapters.k8s.api import Api, Object
+from shared.adapters.k8s.readiness import View, running, server, standing, unschedulable
+from shared.adapters.k8s.watching import Seen, follow
+from shared.domain.errors import PlaygroundError
+from shared.manifests.mariadb import CONTAINER, STARTED
+from shared.ports.cluster import Status
+
+
+class Wait:
+    """One wait: the objects called `name` and the pods of `selector`, followed until `judge` is content.
+
+    `volume` and `service` are as read before; `followed` has the Service followed, too, because a
+    balancer's address comes later than the Service. That nobody has room passes by itself where
+    nodes are added, so it ends a wait only after `patience` seconds.
+    """
+
+    def __init__(self, api: Api, name: str, selector: str, judge: Callable[[View], Status], patience: float):
+        self._api = api
+        self._name = name
+        self._selector = selector
+        self._judge = judge
+        self._patience = patience
+        self._seen: dict[str, Seen] = {}
+        self._changed = asyncio.Event()
+        self._error: Exception | None = None
+        self._question: asyncio.Future[None] | None = None
+        self._answered = ""
+
+    async def ready(self, volume: Object | None, service: Object | None, followed: bool) -> Status:
+        """The status that ended the wait. Raises ClusterUnavailable if the watches cannot be kept up."""
+        selectors = {
+            "StatefulSet": (self._selector, ""),
+            "Pod": (self._selector, ""),
+            "Event": ("", f"involvedObject.name={self._name}"),
+        }
+        if followed:
+            selectors["Service"] = (self._selector, "")
+        feeds = [asyncio.ensure_future(self._feed(kind, *selector)) for kind, selector in selectors.items()]
+        try:
+            full_since: float | None = None
+            while True:
+                left: float | None = None
+                if len(self._seen) == len(selectors):
+                    view = self._view(volume, service)
+                    status = self._judge(view)
+                    if status.ready:
+                        return status
+                    if status.replicas == 0:
+                        return replace(status, failure="it was stopped meanwhile")
+                    pod = standing(view.pods.values())
+                    if pod is not None and running(pod):
+                        self._ask(pod)
+                    if pod is not None and unschedulable(pod):
+                        full_since = full_since or _now()
+                        left = full_since + self._patience - _now()
+                    else:
+                        full_since = None
+                    if status.failure and (left is None or left <= 0):
+                        return status
+                await self._change(left)
+        finally:
+            tasks = [*feeds, self._question] if self._question else feeds
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ask(self, pod: Object) -> None:
+        """Ask the server itself, once at a time: kubelet would ask a second later, and tell later still."""
+        if self._question is None or self._question.done():
+            self._question = asyncio.ensure_future(self._answer(pod))
+
+    async def _answer(self, pod: Object) -> None:
+        try:
+            output = await self._api.run(pod["metadata"]["name"], CONTAINER, STARTED)
+        except PlaygroundError:
+            return  # then kubelet's word will do
+        if output.code == 0:
+            self._answered = server(pod)
+            self._changed.set()
+
+    async def _feed(self, kind: str, labels: str, fields: str) -> None:
+        try:
+            async with aclosing(follow(self._api, kind, labels, fields)) as states:
+                async for seen in states:
+                    self._seen[kind] = seen
+                    self._changed.set()
+        except Exception as error:  # handed to whoever waits
+            self._error = error
+            self._changed.set()
+
+    async def _change(self, left: float | None) -> None:
+        """Until something changed, or for `left` seconds."""
+        try:
+            async with asyncio.timeout(left):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()
+        if self._error is not None:
+            raise self._error
+
+    def _view(self, volume: Object | None, service: Object | None) -> View:
+        services = self._seen.get("Service")
+        events = self._seen["Event"]
+        return View(
+            workload=self._seen["StatefulSet"].objects.get(self._name),
+            volume=volume,
+            service=services.objects.get(self._name) if services else service,
+            pods=self._seen["Pod"].objects,
+            events=events.objects,
+            news=frozenset(events.news),
+            answered=self._answered,
+        )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,96 @@
+"""The clusters that the contract of `Cluster` is tested on, and what a test does to them from outside."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+from shared.adapters.k8s.databases import Databases
+from shared.domain.leases import Owner, new_generation
+from shared.manifests.mariadb import Spec
+from shared.ports.cluster import Life, Status
+from tests.doubles.kubernetes import Kubernetes
+
+PASSWORD = "Notebook1"
+
+
+def life(volume: str = "", user: str = "alice") -> Life:
+    return Life(Owner("acme", user), "database", new_generation(), PASSWORD, "Root1", volume)
+
+
+class World(Protocol):
+    """A cluster and the hand of fate."""
+
+    def databases(self, plane: str = "plane-a", **changes: Any) -> Databases:
+        """A control plane on this cluster, its specification changed."""
+
+    async def write(self, status: Status, generation: str, text: str) -> None:
+        """Keep a text in the database, as its user."""
+
+    async def read(self, status: Status, generation: str) -> list[str]:
+        """The texts kept there."""
+
+    def connected(self, status: Status, generation: str) -> Any:
+        """`async with`: a connection of the user is open and runs nothing."""
+
+    async def refuse_pods(self) -> None:
+        """From now on the cluster takes no pod."""
+
+    async def no_image(self) -> dict[str, Any]:
+        """A change of the specification that names an image that cannot be had."""
+
+    async def no_room(self) -> dict[str, Any]:
+        """A change of the specification that fits on no node."""
+
+    async def drop_workload(self, generation: str) -> None:
+        """Delete the StatefulSet behind the control plane's back."""
+
+    async def until(self, condition: Callable[[], Awaitable[Any]]) -> Any:
+        """Wait until the condition holds; returns what it returned."""
+
+
+class Memory:
+    """The double."""
+
+    def __init__(self) -> None:
+        self.kubernetes = Kubernetes(auto=True)
+        self.spec = Spec(image="mariadb:10.11")
+
+    def databases(self, plane: str = "plane-a", **changes: Any) -> Databases:
+        return Databases(self.kubernetes, replace(self.spec, **changes), plane, patience=0.01)
+
+    async def write(self, status: Status, generation: str, text: str) -> None:
+        self.kubernetes.controllers.server(generation).execute(text)
+
+    async def read(self, status: Status, generation: str) -> list[str]:
+        return list(self.kubernetes.controllers.server(generation).data)
+
+    @asynccontextmanager
+    async def connected(self, status: Status, generation: str) -> AsyncIterator[None]:
+        server = self.kubernetes.controllers.server(generation)
+        server.connect()
+        yield
+        server.disconnect()
+
+    async def refuse_pods(self) -> None:
+        self.kubernetes.controllers.refuse_pods = "exceeded quota: none"
+
+    async def no_image(self) -> dict[str, Any]:
+        self.kubernetes.controllers.waiting = ("ErrImagePull", "not found")
+        return {"image": "nowhere/nothing:1"}
+
+    async def no_room(self) -> dict[str, Any]:
+        self.kubernetes.controllers.full = "0/1 nodes are available: 1 Insufficient cpu."
+        return {"cpu": "1000", "cpu_limit": "1000"}
+
+    async def drop_workload(self, generation: str) -> None:
+        for item in self.kubernetes.find("StatefulSet"):
+            if item["metadata"]["name"] == f"pg-{generation}":
+                self.kubernetes.remove(item)
+        await self.kubernetes.settle()
+
+    async def until(self, condition: Callable[[], Awaitable[Any]]) -> Any:
+        await self.kubernetes.settle()
+        result = await condition()
+        assert result
+        return result
