@@ -1,0 +1,9 @@
+"""Registers the functions this app serves: those that PLAYGROUND_FUNCTIONS names, or all."""
+
+import azure.functions as func
+
+from shared.wiring import serving
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # the client certificate is what counts
+for blueprint in serving.blueprints():
+    app.register_functions(blueprint)

@@ -1,0 +1,124 @@
+"""Every setting there is. Durations are seconds or ISO 8601; schedules are NCRONTAB, in UTC."""
+
+from collections.abc import Mapping
+
+from shared.domain.policy import PLUGIN_INTERVAL, Policy
+from shared.edge.config import (
+    CLASS,
+    CPU,
+    DOMAIN,
+    IMAGE,
+    LABEL,
+    LOOKS,
+    MEMORY,
+    NCRONTAB,
+    QUEUE,
+    SIZE,
+    STORE,
+    URL,
+    Setting,
+    SettingError,
+    duration,
+    flag,
+    names,
+    networks,
+    one_of,
+    optional,
+)  # fmt: skip
+
+# What this app serves and where it keeps things
+FUNCTIONS = Setting("PLAYGROUND_FUNCTIONS", names, "all", "the functions this app serves, separated by commas; `all`")
+STORE_URL = Setting("PLAYGROUND_STORE", STORE, "sqlite:///.playground/leases.db", "where leases are kept")
+LOOKS_VIA = Setting(
+    "PLAYGROUND_LOOKS", LOOKS, "inprocess",
+    "how looks are posted: `inprocess`, or `queue:<url of an Azure Storage queue service>`",
+)  # fmt: skip
+LOOKS_QUEUE = Setting("PLAYGROUND_LOOKS_QUEUE", QUEUE, "looks", "name of the queue that brings looks")
+SEAL_KEYS = Setting(
+    "PLAYGROUND_SEAL_KEYS", str, "file:.playground/seal_keys",
+    "keys that seal credentials: `<id>:<base64 of 32 bytes>`, separated by commas, newest first; or `file:<path>`",
+)  # fmt: skip
+
+LOG_LEVEL = Setting(
+    "PLAYGROUND_LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "what a server of our own logs"
+)
+
+# Who may call
+CERTIFICATE_FROM = Setting(
+    "PLAYGROUND_CERTIFICATE_FROM", one_of("none", "arr", "selfhost"), "none",
+    "who puts the client certificate into `X-ARR-ClientCert`: Azure's front end (`arr`), our own (`selfhost`), nobody",
+)  # fmt: skip
+CLIENT_CA = Setting("PLAYGROUND_CLIENT_CA", str, "", "path of the PEM file with the CAs whose clients are accepted")
+TRUST_DOMAIN = Setting("PLAYGROUND_TRUST_DOMAIN", DOMAIN, "playground.local", "trust domain of the certificates' names")
+
+# The cluster
+KUBECONFIG = Setting("PLAYGROUND_KUBECONFIG", str, "", "kubeconfig of the cluster; unset: the pod's own account")
+NAMESPACE = Setting("PLAYGROUND_NAMESPACE", LABEL, "playground", "namespace in which databases are made")
+ADDRESS = Setting(
+    "PLAYGROUND_ADDRESS", one_of("cluster-ip", "dns", "node-port", "load-balancer"), "cluster-ip",
+    "what a notebook is told to connect to",
+)  # fmt: skip
+CLIENT_NETWORKS = Setting(
+    "PLAYGROUND_CLIENT_NETWORKS", networks, "none", "networks from which databases may be reached, as CIDRs"
+)
+REQUIRE_NETWORK_POLICY = Setting(
+    "PLAYGROUND_REQUIRE_NETWORK_POLICY", flag, "false", "refuse to start on a cluster that enforces no NetworkPolicy"
+)
+PROBE = Setting("PLAYGROUND_PROBE", flag, "true", "try at the start of a server whether a database can be had here")
+
+# A database
+DATABASE_IMAGE = Setting(
+    "PLAYGROUND_DATABASE_IMAGE", IMAGE, "docker.io/library/mariadb:10.11",
+    "an image with the public mariadb image's contract",
+)  # fmt: skip
+DATABASE_CPU = Setting("PLAYGROUND_DATABASE_CPU", CPU, "1", "processors that a database may use, 100m at least")
+DATABASE_MEMORY = Setting("PLAYGROUND_DATABASE_MEMORY", MEMORY, "512Mi", "memory of a database, 256Mi at least")
+DATABASE_STORAGE = Setting("PLAYGROUND_DATABASE_STORAGE", SIZE, "1Gi", "volume of a database, 256Mi at least")
+STORAGE_CLASS = Setting(
+    "PLAYGROUND_STORAGE_CLASS", optional(CLASS), "", "storage class of volumes; unset: the cluster's default"
+)
+
+# What lives and what dies
+GRACE = Setting("PLAYGROUND_GRACE", duration, "PT11H", "silence after which a database is hibernated")
+HARD_CAP = Setting("PLAYGROUND_HARD_CAP", duration, "PT24H", "hibernated this long after the last beat or proved use")
+RETENTION = Setting("PLAYGROUND_RETENTION", duration, "P14D", "how long a hibernated database keeps its storage")
+SILENCE = Setting("PLAYGROUND_SILENCE", duration, "PT30M", "silence after which a database's use is looked at")
+START_TIMEOUT = Setting("PLAYGROUND_START_TIMEOUT", duration, "PT10M", "how long a database may take to start")
+DELETE_WITHOUT_ARCHIVE = Setting(
+    "PLAYGROUND_DELETE_WITHOUT_ARCHIVE", flag, "false",
+    "delete storage when retention is over although nothing archives it",
+)  # fmt: skip
+
+# Timers
+REAP_SCHEDULE = Setting(
+    "PLAYGROUND_REAP_SCHEDULE", NCRONTAB, "*/30 * * * * *", "when leases that are due are looked at"
+)
+RECONCILE_SCHEDULE = Setting(
+    "PLAYGROUND_RECONCILE_SCHEDULE", NCRONTAB, "0 */10 * * * *", "when both sides are compared"
+)
+CANARY_SCHEDULE = Setting("PLAYGROUND_CANARY_SCHEDULE", NCRONTAB, "0 * * * * *", "when the canary beats")
+CANARY_URL = Setting(
+    "PLAYGROUND_CANARY_URL", optional(URL), "",
+    "public base URL that the canary beats through; unset: the tick itself counts as heard",
+)  # fmt: skip
+CANARY_CERT = Setting("PLAYGROUND_CANARY_CERT", str, "", "path of the canary's client certificate (PEM)")
+CANARY_KEY = Setting("PLAYGROUND_CANARY_KEY", str, "", "path of its key (PEM)")
+CANARY_CA = Setting("PLAYGROUND_CANARY_CA", str, "", "path of the CA of the public address; unset: the system's")
+
+
+def policy(environment: Mapping[str, str]) -> Policy:
+    """The policy that is set. Raises SettingError where its periods contradict each other."""
+    chosen = Policy(
+        grace=GRACE.read(environment), hard_cap=HARD_CAP.read(environment), retention=RETENTION.read(environment),
+        silence=SILENCE.read(environment), start_timeout=START_TIMEOUT.read(environment),
+        delete_without_archive=DELETE_WITHOUT_ARCHIVE.read(environment),
+    )  # fmt: skip
+    if chosen.silence < 2 * PLUGIN_INTERVAL:
+        raise SettingError(f"{SILENCE.name} must be at least 20 min: the notebook plugin beats every 10 min")
+    if chosen.start_timeout < chosen.claim:
+        raise SettingError(f"{START_TIMEOUT.name} must be at least {chosen.claim:.0f} s: so long one look may take")
+    if chosen.grace < chosen.silence:
+        raise SettingError(f"{GRACE.name} must not be shorter than {SILENCE.name}")
+    if chosen.hard_cap < chosen.grace:
+        raise SettingError(f"{HARD_CAP.name} must not be shorter than {GRACE.name}")
+    return chosen

@@ -1,0 +1,27 @@
+"""The keys that seal credentials."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from shared.adapters.sealing import KeyRing
+from shared.edge import settings
+from shared.edge.config import SettingError
+from shared.wiring.once import Once
+
+
+async def _read() -> KeyRing:
+    text = settings.SEAL_KEYS.read(os.environ)
+    try:
+        if text.startswith("file:"):
+            text = await asyncio.to_thread(Path(text.removeprefix("file:")).read_text)
+        return KeyRing.parse(text)
+    except OSError as error:
+        raise SettingError(f"{settings.SEAL_KEYS.name}: its file: {error.strerror}") from None
+    except UnicodeDecodeError:  # its text would repeat bytes of the file
+        raise SettingError(f"{settings.SEAL_KEYS.name}: its file is no text") from None
+    except ValueError as error:
+        raise SettingError(f"{settings.SEAL_KEYS.name}: {error}") from None
+
+
+sealer = Once(_read)

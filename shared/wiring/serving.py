@@ -1,0 +1,43 @@
+"""Which functions this process serves; nothing else of them is imported."""
+
+import os
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+
+import azure.functions as func
+
+from shared.edge import settings
+from shared.edge.config import SettingError
+
+WITHOUT_STORE = {"greet"}
+WITHOUT_CLUSTER = {"greet", "heart_beat", "beat_canary"}
+
+
+def served() -> tuple[str, ...]:
+    """Names of the functions to serve. Raises SettingError for one that does not exist."""
+    package = import_module("functions")
+    existing = tuple(module.name for module in pkgutil.iter_modules(package.__path__))
+    wanted = settings.FUNCTIONS.read(os.environ)
+    if wanted == ("all",):
+        return existing
+    for number, name in enumerate(wanted, 1):
+        if name not in existing:
+            there_are = ", ".join(existing)
+            raise SettingError(f"{settings.FUNCTIONS.name}: name {number} is no function's; there are {there_are}")
+    return wanted
+
+
+def uses_store() -> bool:
+    """Whether any function served here needs the store. Raises SettingError."""
+    return not WITHOUT_STORE.issuperset(served())
+
+
+def uses_cluster() -> bool:
+    """Whether any function served here touches the cluster. Raises SettingError."""
+    return not WITHOUT_CLUSTER.issuperset(served())
+
+
+def blueprints() -> Iterator[func.Blueprint]:
+    for name in served():
+        yield import_module(f"functions.{name}").bp

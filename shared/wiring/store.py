@@ -1,0 +1,30 @@
+"""The store of leases, picked by PLAYGROUND_STORE."""
+
+import os
+from typing import Protocol
+
+from shared.edge import settings
+from shared.ports.leases import Leases, Records
+from shared.wiring import clocks
+from shared.wiring.once import Once
+
+
+class Store(Leases, Records, Protocol):
+    """Both ports are served by one adapter."""
+
+    async def close(self) -> None: ...
+
+
+async def _open() -> Store:
+    kind, _, rest = settings.STORE_URL.read(os.environ).partition(":")
+    if kind == "sqlite":
+        from shared.adapters.sqlite import SqliteStore
+
+        return await SqliteStore.open(rest.removeprefix("///"), clock=clocks.clock)
+    from shared.adapters.cosmos import CosmosStore
+
+    account, database, container = rest.rsplit("/", 2)
+    return CosmosStore(account, database, container, clock=clocks.clock)
+
+
+store: Once[Store] = Once(_open, lambda opened: opened.close())

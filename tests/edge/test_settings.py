@@ -1,0 +1,89 @@
+"""The settings there are: what they say when they are wrong, and that README tells of each."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from scripts.settings_table import rows
+from shared.domain.policy import Policy
+from shared.edge import config, settings
+from shared.edge.config import SETTINGS, SettingError
+
+README = Path(__file__).parents[2] / "README.md"
+SECRET = "hunter2 ;$(id)"
+FREE = {"PLAYGROUND_SEAL_KEYS", "PLAYGROUND_CLIENT_CA", "PLAYGROUND_KUBECONFIG", "PLAYGROUND_CANARY_CERT",
+        "PLAYGROUND_CANARY_KEY", "PLAYGROUND_CANARY_CA"}  # fmt: skip  # files, or what only its reader can judge
+WRONG = {"PLAYGROUND_FUNCTIONS": "hunter2,hunter2"} | {
+    name: SECRET for name in SETTINGS if name not in FREE and name != "PLAYGROUND_FUNCTIONS"
+}
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+def test_a_wrong_value_is_refused_naming_the_setting_and_not_the_value(name: str):
+    with pytest.raises(SettingError) as refused:
+        config.validate({name: WRONG[name]})
+    assert str(refused.value).startswith(f"{name}: ")
+    assert "hunter2" not in str(refused.value)
+    assert refused.value.__cause__ is None and refused.value.__suppress_context__
+
+
+def test_without_any_setting_the_policy_is_the_domains_own():
+    assert settings.policy({}) == Policy()
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "seconds"),
+    [
+        ("PLAYGROUND_GRACE", "grace", "PT12H", 43200),
+        ("PLAYGROUND_HARD_CAP", "hard_cap", "P2D", 172800),
+        ("PLAYGROUND_RETENTION", "retention", "60", 60),
+        ("PLAYGROUND_SILENCE", "silence", "PT20M", 1200),
+        ("PLAYGROUND_START_TIMEOUT", "start_timeout", "PT2M", 120),
+        ("PLAYGROUND_DELETE_WITHOUT_ARCHIVE", "delete_without_archive", "true", True),
+    ],
+)
+def test_each_setting_of_the_policy_reaches_it_and_nothing_else(name: str, field: str, value: str, seconds: float):
+    chosen = settings.policy({name: value})
+    changed = {
+        f.name: getattr(chosen, f.name) for f in fields(Policy) if getattr(chosen, f.name) != getattr(Policy(), f.name)
+    }
+    assert changed == {field: seconds}
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"PLAYGROUND_SILENCE": "PT19M"}, ["PLAYGROUND_SILENCE", "20 min"]),
+        ({"PLAYGROUND_GRACE": "PT29M"}, ["PLAYGROUND_GRACE", "PLAYGROUND_SILENCE"]),
+        ({"PLAYGROUND_SILENCE": "PT12H"}, ["PLAYGROUND_GRACE", "PLAYGROUND_SILENCE"]),
+        ({"PLAYGROUND_HARD_CAP": "PT10H"}, ["PLAYGROUND_HARD_CAP", "PLAYGROUND_GRACE"]),
+        ({"PLAYGROUND_GRACE": "PT25H"}, ["PLAYGROUND_HARD_CAP", "PLAYGROUND_GRACE"]),
+        ({"PLAYGROUND_START_TIMEOUT": "PT29S"}, ["PLAYGROUND_START_TIMEOUT", "30 s"]),
+    ],
+)
+def test_periods_that_contradict_each_other_are_refused(environment: dict[str, str], named: list[str]):
+    with pytest.raises(SettingError) as refused:
+        settings.policy(environment)
+    assert all(word in str(refused.value) for word in named)
+
+
+def test_periods_may_be_equal():
+    settings.policy({"PLAYGROUND_SILENCE": "PT20M", "PLAYGROUND_GRACE": "PT20M", "PLAYGROUND_HARD_CAP": "PT20M"})
+
+
+def test_names_are_in_one_style_and_meanings_one_line():
+    for name, setting in SETTINGS.items():
+        assert name == setting.name and name.startswith("PLAYGROUND_") and name.isupper()
+        assert setting.meaning and "\n" not in setting.meaning and "|" not in setting.meaning
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_readme_has_every_setting_with_its_default_and_meaning(name: str):
+    (row,) = [row for row in rows() if f"`{name}`" in row]
+    assert row in README.read_text().splitlines(), "run scripts/settings_table.py"
+
+
+def test_readme_has_no_other_settings():
+    table = [line for line in README.read_text().splitlines() if line.startswith("| `PLAYGROUND_")]
+    assert table == rows()

@@ -1,0 +1,136 @@
+"""Each function in a process of its own, with the settings it needs and no others.
+
+`launch` runs the real server there; over a Unix socket it takes a test's orders.
+"""
+
+import asyncio
+import itertools
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.adapters.sealing import new_key
+from tests.certs import Made
+from tests.http.certificates import People
+from tests.http.ways import Way, over_tls, raw
+from tests.selfhost.clients import Reply
+
+ROOT = Path(__file__).parents[2]
+STORE = {"PLAYGROUND_STORE": "sqlite:///leases-0.db"}
+NEEDS = {
+    "greet": {},
+    "heart_beat": STORE,
+    # A double in the place of the cluster answers no probe.
+    "create_db": {**STORE, "PLAYGROUND_SEAL_KEYS": new_key(), "PLAYGROUND_PROBE": "false"},
+}
+
+
+class Process:
+    """A server with one function, in `place`; what it logs goes to `log`."""
+
+    def __init__(self, name: str, settings: Mapping[str, str], people: People, place: Path):
+        self.name, self.place, self.port = name, place, 0
+        beside = place.with_name(f"{place.name}-{name}")
+        self._orders, self.log = beside.with_suffix(".sock"), beside.with_suffix(".log")
+        place.mkdir(exist_ok=True)
+        files = (f"--ca_crt={people.factory.ca_file}", f"--server_key={people.server.key}",
+                 f"--server_crt={people.server.certificate}")  # fmt: skip
+        with self.log.open("w") as errors:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "tests.http.launch", name, str(self._orders), "--port=0", *files],
+                cwd=place,
+                env={"PYTHONPATH": str(ROOT), "PLAYGROUND_FUNCTIONS": name, **settings},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+
+    def listens(self) -> None:
+        """Wait until it does."""
+        assert self.popen.stdout is not None
+        said = self.popen.stdout.readline()
+        assert said.startswith("listening on "), self.log.read_text()
+        self.port = int(said.rpartition(":")[2])
+
+    def stop(self) -> None:
+        """An orderly end, and no other."""
+        self.popen.terminate()
+        with self.popen:
+            assert self.popen.wait(30) == 0, self.log.read_text()
+
+    async def order(self, what: str, **how: Any) -> Any:
+        """Have it do one of `launch.Orders`."""
+        reader, writer = await asyncio.open_unix_connection(str(self._orders), limit=1 << 24)
+        try:
+            writer.write(json.dumps({"do": what, **how}).encode() + b"\n")
+            answer = json.loads(await reader.readline())
+        finally:
+            writer.close()
+            await writer.wait_closed()
+        assert "error" not in answer, answer
+        return answer["done"]
+
+
+class Alone(Way):
+    """Every HTTP function alone; what keeps leases shares a folder, greet has an empty one of its own."""
+
+    def __init__(self, people: People, folder: Path):
+        self.people = people
+        self.processes: dict[str, Process] = {}
+        self._resets = itertools.count(1)
+        try:
+            for name, settings in NEEDS.items():
+                place = folder / ("nothing" if name == "greet" else "leases")
+                self.processes[name] = Process(name, settings, people, place)
+            for process in self.processes.values():
+                process.listens()
+        except BaseException:
+            for process in self.processes.values():
+                process.popen.kill()
+            raise
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.stop()
+
+    async def reset(self) -> None:
+        """Everything as at the start, with an empty store."""
+        number = next(self._resets)
+        for process in self._of_leases():
+            await process.order("reset", store=f"sqlite:///leases-{number}.db")
+
+    def _of_leases(self) -> list[Process]:
+        return [self.processes["heart_beat"], self.processes["create_db"]]
+
+    async def ask(
+        self, method: str, target: str, body: bytes = b"", by: Made | None = None, headers: Iterable[str] = ()
+    ) -> Reply:
+        return await self.send(raw(method, target, body, headers), by)
+
+    async def send(self, request: bytes, by: Made | None) -> Reply:
+        """These very bytes, to the function that they are for."""
+        target = request.split(b" ", 2)[1].decode()
+        name = next((name for name in self.processes if f"/{name}" in target), "greet")
+        return await over_tls(self.processes[name].port, self.people, request, by)
+
+    async def state(self) -> dict[str, Any]:
+        beats, creates = [await process.order("state") for process in self._of_leases()]
+        return {**creates, "written by beats": beats["written"]}
+
+    async def strike(self, name: str) -> None:
+        for process in self._of_leases():
+            await process.order("strike", name=name)
+
+    async def hurry(self, seconds: float) -> None:
+        for process in self._of_leases():
+            await process.order("hurry", seconds=seconds)
+
+    async def calls(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for process in self._of_leases():
+            found.update(await process.order("calls"))
+        return found

@@ -1,0 +1,29 @@
+"""What every refusal looks like, and that it changed nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.http.ways import Way
+from tests.selfhost.clients import Reply
+
+
+def assert_problem(reply: Reply, status: int, slug: str, detail: str = "") -> None:
+    """A problem document (RFC 9457) that says `detail`."""
+    assert reply.status == status, reply.body
+    assert reply.header("content-type") == "application/problem+json"
+    assert reply.header("cache-control") == "no-store"
+    document = reply.json()
+    assert sorted(document) == ["detail", "status", "title", "type"]
+    assert (document["type"], document["status"]) == (f"urn:playground:problem:{slug}", status)
+    assert document["title"] and document["detail"]
+    assert detail in document["detail"]
+    wait = reply.header("retry-after")
+    assert int(wait or 0) > 0 if status == 503 else wait is None
+
+
+@asynccontextmanager
+async def nothing_changes(way: Way) -> AsyncIterator[None]:
+    """Nothing is written to the store, nothing is asked of the cluster."""
+    before = await way.state()
+    yield
+    assert await way.state() == before
