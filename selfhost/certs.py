@@ -1,0 +1,267 @@
+"""Makes a CA and the certificates under it, and keeps them in a folder `key_store`.
+
+    key_store/ca/ca.{key,crt}   key_store/server/server.{key,crt}   key_store/<name>/<name>.{key,crt}
+
+Keys are EC P-256 in PKCS #8, readable by their owner alone from the moment they exist. Nothing is
+ever overwritten. Every certificate has what Python 3.13's VERIFY_X509_STRICT asks for (RFC 5280
+§4.2: key identifiers, basicConstraints, keyUsage).
+"""
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from shared.domain.identity import Principal
+
+EARLY = timedelta(minutes=5)  # by so much may the clocks of two machines differ
+CA_DAYS = 3650
+SERVER_DAYS = 825  # the most that Apple's systems accept of a server
+CLIENT_DAYS = 90
+DEFAULT_TENANT = "default"
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_PLAIN = re.compile(r"[a-z0-9._-]")
+
+type Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class CertificateProblem(Exception):
+    """What was asked for cannot be made or kept; the text says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate and its key, in memory."""
+
+    certificate: x509.Certificate
+    key: Key = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A certificate, and where it and its key were stored."""
+
+    certificate: x509.Certificate
+    certificate_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStore:
+    """A folder with a CA and what it issued. Every method may raise CertificateProblem and OSError."""
+
+    folder: Path
+
+    def init(self, now: datetime) -> Kept:
+        """Make the CA, and the folder where it is missing."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._keep("ca", make_authority(now))
+
+    def server(self, names: list[str], now: datetime) -> Kept:
+        """Make the server's certificate for these DNS names and IP addresses."""
+        return self._keep("server", make_server(self._authority(), names, now))
+
+    def issue(self, principal: Principal, trust_domain: str, now: datetime, days: int = CLIENT_DAYS) -> Kept:
+        """Make a client's certificate. Raises InvalidRequest if the principal cannot be named so."""
+        pair = make_client(self._authority(), principal, trust_domain, now, days)
+        return self._keep(folder_name(principal.tenant, principal.name), pair)
+
+    def _authority(self) -> Pair:
+        try:
+            certificate = x509.load_pem_x509_certificate((self.folder / "ca/ca.crt").read_bytes())
+            key = load_pem_private_key((self.folder / "ca/ca.key").read_bytes(), password=None)
+        except FileNotFoundError as error:
+            raise CertificateProblem(f"there is no CA in {self.folder}; make it first with init") from error
+        except (ValueError, TypeError) as error:  # TypeError: the key is encrypted
+            raise CertificateProblem(f"the CA in {self.folder}/ca cannot be read (PEM, key not encrypted)") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise CertificateProblem(f"the key of the CA in {self.folder}/ca is neither EC nor RSA")
+        if key.public_key() != certificate.public_key():
+            raise CertificateProblem(f"{self.folder}/ca/ca.key is not the key of the ca.crt beside it")
+        return Pair(certificate, key)
+
+    def _keep(self, name: str, pair: Pair) -> Kept:
+        """Store both files or none: they are written to a folder that gets its name when it is complete."""
+        target = self.folder / name
+        key = pair.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with _alone_in(self.folder):
+            for left in self.folder.glob(".new-*"):  # whoever made it is dead, for we are alone
+                shutil.rmtree(left)
+            new = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))  # mode 0700
+            try:
+                _write(new / f"{name}.key", key, 0o600)
+                _write(new / f"{name}.crt", pair.certificate.public_bytes(Encoding.PEM), 0o644)
+                _sync(new)
+                new.rename(target)  # replaces neither a file nor a folder that holds anything
+            except OSError as error:
+                shutil.rmtree(new, ignore_errors=True)
+                if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                    raise CertificateProblem(f"{target} exists already; nothing was changed") from error
+                raise
+            _sync(self.folder)
+        return Kept(pair.certificate, target / f"{name}.crt", target / f"{name}.key")
+
+
+def folder_name(tenant: str, name: str) -> str:
+    """The folder of a client: its name, with all that a file system may confuse percent-encoded.
+
+    Upper case is encoded too, and so is the first character of what would be hidden, look like an
+    option, or be the CA's or the server's. A long name is cut and ends in its hash, another tenant's
+    in `@<tenant>`; neither `+` nor `@` comes from a name, so no two clients share a folder.
+    """
+    text = "".join(c if _PLAIN.fullmatch(c) else f"%{ord(c):02X}" for c in name)
+    if text in ("ca", "server") or text[0] in ".-":
+        text = f"%{ord(text[0]):02X}{text[1:]}"
+    if len(text) > 120:
+        text = f"{text[:80]}+{sha256(name.encode()).hexdigest()[:32]}"
+    return text if tenant == DEFAULT_TENANT else f"{text}@{tenant}"
+
+
+def make_authority(now: datetime) -> Pair:
+    """A CA that signs itself and may issue leaves only."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    # A name of its own: two CAs in one bundle (a rotation) are never taken for each other.
+    name = _subject((NameOID.COMMON_NAME, f"Playground CA {x509.random_serial_number():x}"[:24]))
+    own_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    builder = _unsigned(name, name, key, own_id, now, now + timedelta(days=CA_DAYS), x509.BasicConstraints(True, 0))
+    return Pair(builder.sign(key, hashes.SHA256()), key)
+
+
+def make_server(authority: Pair, names: list[str], now: datetime) -> Pair:
+    """A server's certificate for DNS names (`*.` may lead) and IP addresses."""
+    hosts = list(dict.fromkeys(_host(name) for name in names))
+    if not hosts:
+        raise CertificateProblem("a server needs a name or an address")
+    subject = _subject((NameOID.ORGANIZATION_NAME, "Playground"), (NameOID.COMMON_NAME, str(hosts[0].value)))
+    return _leaf(authority, subject, hosts, ExtendedKeyUsageOID.SERVER_AUTH, now, SERVER_DAYS)
+
+
+def make_client(authority: Pair, principal: Principal, trust_domain: str, now: datetime, days: int) -> Pair:
+    """A client's certificate for `days`, but not beyond the CA's end. Raises InvalidRequest as `Principal.uri`."""
+    # The URI alone says who it is; the subject is for people.
+    subject = _subject(
+        (NameOID.ORGANIZATION_NAME, principal.tenant),
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, principal.role),
+        (NameOID.COMMON_NAME, principal.name),
+    )
+    uri = x509.UniformResourceIdentifier(principal.uri(trust_domain))
+    return _leaf(authority, subject, [uri], ExtendedKeyUsageOID.CLIENT_AUTH, now, days)
+
+
+def _leaf(
+    authority: Pair,
+    subject: x509.Name,
+    names: list[x509.GeneralName],
+    use: x509.ObjectIdentifier,
+    now: datetime,
+    days: int,
+) -> Pair:
+    end = min(now + timedelta(days=days), authority.certificate.not_valid_after_utc)
+    if end <= now:
+        raise CertificateProblem("the CA has expired; make a new one in another key store")
+    try:
+        issuer_id = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound as error:
+        raise CertificateProblem("the CA has no key identifier; Python would refuse what it issues") from error
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = authority.certificate.subject
+    builder = _unsigned(subject, issuer, key, issuer_id, now, end, x509.BasicConstraints(False, None))
+    builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return Pair(builder.sign(authority.key, hashes.SHA256()), key)
+
+
+def _unsigned(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: Key,
+    issuer_id: x509.SubjectKeyIdentifier,
+    now: datetime,
+    end: datetime,
+    constraints: x509.BasicConstraints,
+) -> x509.CertificateBuilder:
+    """What a CA and a leaf have in common."""
+    usage = x509.KeyUsage(
+        digital_signature=not constraints.ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=constraints.ca,
+        crl_sign=constraints.ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - EARLY)
+        .not_valid_after(end)
+        .add_extension(constraints, critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
+    )
+
+
+def _subject(*parts: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
+    return x509.Name([x509.NameAttribute(kind, text) for kind, text in parts if len(text) <= 64])  # X.520's bound
+
+
+def _host(name: str) -> x509.GeneralName:
+    if "%" not in name:  # no zone: a certificate cannot hold it
+        try:
+            return x509.IPAddress(ip_address(name))
+        except ValueError:
+            pass
+    text = name.lower()
+    labels = text.removeprefix("*.").split(".")
+    if len(text) > 253 or labels[-1].isdigit() or not all(_LABEL.fullmatch(label) for label in labels):
+        raise CertificateProblem(f"{name!a} is neither a DNS name nor an IP address")
+    return x509.DNSName(text)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system frees it when this process dies."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(file: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(descriptor, "wb") as stream:
+        os.fchmod(descriptor, mode)  # a umask can only have taken away
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

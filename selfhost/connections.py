@@ -1,0 +1,102 @@
+"""One client's connection: whose certificate it is, and no more patience than a client deserves.
+
+On top of aiohttp's HTTP/1.1 protocol: the peer's certificate is read once, a request must be whole
+within a time and its head within a size, and what is malformed gets an answer, not a traceback.
+"""
+
+import asyncio
+import logging
+from base64 import b64encode
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from selfhost.answers import problem
+
+_log = logging.getLogger(__name__)
+
+
+class Connection(web.RequestHandler):
+    """A connection of a `front.Front`.
+
+    `certificate` is the peer's DER in base64 ("" without TLS); `busy` tells of a request whose head
+    is whole and whose answer is not written; `since` is when the request being received began (0:
+    none is), `size` how much came until its head was whole, `stalled` since when the peer reads
+    nothing of what is written to it.
+    """
+
+    __slots__ = ("busy", "certificate", "head_limit", "since", "size", "stalled")
+
+    def __init__(self, manager: web.Server, head_limit: int, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self.certificate = ""
+        self.head_limit = head_limit
+        self.busy = False
+        self.since = self._loop.time()
+        self.size = 0
+        self.stalled = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.certificate = b64encode(tls.getpeercert(True) or b"").decode("ascii")
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.busy:
+            super().data_received(data)
+            return
+        if not self.since:
+            self.since, self.size = self._loop.time(), 0
+        self.size += len(data)
+        requests = self._request_count
+        super().data_received(data)
+        if self._request_count != requests:  # the head is whole: a handler runs next
+            self.busy = True
+        elif self.size > self.head_limit:
+            self.refuse_head()
+
+    def begin(self, body: bool) -> None:
+        """A request is up. The time of its body began with its head, or now if that was sent ahead."""
+        self.busy = True
+        self.since = (self.since or self._loop.time()) if body else 0.0
+
+    def refuse_head(self) -> None:
+        """Answer 431 to a head that does not end, and close."""
+        if self.transport is not None:
+            head = b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+            self.transport.write(head + b"Connection: close\r\nContent-Length: 0\r\n\r\n")
+        self.force_close()
+
+    def idle(self, now: float) -> bool:
+        """No request is being received or answered; a new client has a second to begin one."""
+        return not self.busy and (not self.since or (not self.size and now - self.since > 1))
+
+    def overdue(self, now: float, patience: float) -> bool:
+        """The request, or the reading of its answer, takes longer than `patience` seconds."""
+        if not self.writing_paused:
+            self.stalled = 0.0
+        elif not self.stalled:
+            self.stalled = now
+        receiving = bool(self.since) and now - self.since > patience
+        return receiving or (bool(self.stalled) and now - self.stalled > patience)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that cannot be parsed, or to a fault of the front's own."""
+        if isinstance(exc, LineTooLong) or message == "Too many headers received":
+            response = problem(431)
+        elif status == 400 or isinstance(exc, (web.RequestPayloadError, ConnectionError)):
+            _log.debug("bad request from %s: %s", self.peername, type(exc).__name__)
+            response = problem(400, "The request is not valid HTTP")
+        else:
+            _log.error("a request could not be answered", exc_info=exc)
+            response = problem(500)
+        response.force_close()
+        return response

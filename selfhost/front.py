@@ -1,0 +1,235 @@
+"""The HTTP front of one machine: mutual TLS outside, the function app's routes inside.
+
+It does what Azure's front and host do between a socket and a function, no more: it says who the
+peer is (`X-ARR-ClientCert`, from the TLS connection alone), finds the function, keeps clients that
+are slow, large or many within bounds, and passes everything else byte for byte.
+"""
+
+import asyncio
+import functools
+import logging
+import ssl
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from selfhost.answers import FunctionResponse, problem
+from selfhost.connections import Connection
+from selfhost.errors import FunctionFailed
+from selfhost.listener import Listener
+from selfhost.routes import Routes
+from selfhost.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+# Headers that mean something only from a front that set them itself: who the peer is, whence and
+# how it came (App Service's own, Envoy's, nginx's, RFC 9440's), and what RFC 9110 §7.6.1 keeps to one hop.
+_FRONTS_OWN = (
+    "x-arr-", "x-forwarded-", "x-original-", "x-ms-client-principal", "x-appservice-", "x-ssl-", "ssl-",
+    "x-client-cert", "x-client-ip", "x-client-dn", "x-client-verify", "client-cert",
+)  # fmt: skip
+_ONE_HOP = {
+    "client-ip", "disguised-host", "forwarded", "x-real-ip",
+    "connection", "expect", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes, numbers and seconds that one client, or all together, may not exceed."""
+
+    body: int = 64 * 1024
+    head: int = 16 * 1024
+    connections: int = 8192
+    request: float = 15  # from a request's first byte to its last
+    keep_alive: float = 75
+    handshake: float = 10
+
+
+class Front(web.Server):
+    """Serves the HTTP functions of a runtime that has started."""
+
+    def __init__(
+        self, runtime: Runtime, tls: ssl.SSLContext | None, prefix: str = "", limits: Limits | None = None
+    ) -> None:
+        """Raises CannotStart where the functions' routes cannot be served. Needs a running loop."""
+        super().__init__(self._serve)
+        self.limits = limits or Limits()
+        self.runtime = runtime
+        self._routes = Routes(runtime.http, prefix)
+        self._scheme = "https://" if tls else "http://"
+        self._stopping = False
+        self.clients: set[Connection] = set()
+        self.listener = Listener(self, self._room, tls, self.limits.handshake)
+        self._watch: asyncio.Task[None] | None = None
+
+    def __call__(self) -> Connection:
+        return Connection(
+            self, self.limits.head, loop=asyncio.get_running_loop(), access_log=None, auto_decompress=False,
+            keepalive_timeout=self.limits.keep_alive, lingering_time=2,
+            max_line_size=self.limits.head, max_field_size=self.limits.head,
+        )  # fmt: skip
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port. Raises CannotStart if that is impossible."""
+        self._watch = asyncio.create_task(self._close_overdue())
+        return await self.listener.start(host, port)
+
+    async def stop(self, patience: float) -> None:
+        """Accept nobody, let requests in flight finish for `patience` seconds, then end the rest."""
+        self._stopping = True
+        self.listener.stop()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while self.clients or (self.listener.handshakes and loop.time() < begun + 1):
+            if loop.time() >= begun + patience:
+                break
+            for connection in list(self.clients):
+                if connection.idle(loop.time()):
+                    connection.force_close()
+            await asyncio.sleep(0.02)
+        if self.clients:
+            _log.warning("%d connections are cut off at the stop", len(self.clients))
+        for task in self.listener.handshakes:
+            task.cancel()
+        await self.shutdown(0.1)
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        self.clients.add(cast(Connection, handler))
+        super().connection_made(handler, transport)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        self.clients.discard(cast(Connection, handler))
+        super().connection_lost(handler, exc)
+
+    def _room(self) -> int:
+        return self.limits.connections - len(self.clients)
+
+    async def _close_overdue(self) -> None:
+        loop = asyncio.get_running_loop()
+        patience = self.limits.request
+        while True:
+            await asyncio.sleep(min(1.0, patience / 4))
+            for connection in list(self.clients):
+                if connection.overdue(loop.time(), patience) and connection.transport is not None:
+                    connection.transport.abort()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = cast(Connection, request.protocol)
+        connection.begin(request.body_exists)
+        response = await self._answer(request, connection)
+        if request.body_exists and not request.content.is_eof():
+            response.force_close()  # an answer before the body's end: aiohttp reads on for a moment, then closes
+            return response
+        connection.busy = False
+        connection.since = 0.0
+        if self._stopping:
+            response.force_close()
+        return response
+
+    async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
+        if connection.size > self.limits.head and _head_size(request) > self.limits.head:
+            response = problem(431)
+            response.force_close()
+            return response
+        path, mark, query = _target(request.raw_path)
+        name, params, allowed = self._routes.find(request.method, path)
+        if not name:
+            if not allowed:
+                return problem(404)
+            response = problem(405)
+            response.headers["allow"] = ", ".join(allowed)
+            return response
+        body = b""
+        if request.body_exists:
+            content = await self._body(request)
+            if content is None:
+                return problem(413, f"The body is larger than {self.limits.body} bytes")
+            body = content
+            connection.since = 0.0
+        headers = _headers(request)
+        if connection.certificate:
+            headers["x-arr-clientcert"] = connection.certificate
+        try:
+            answer = await self.runtime.call_http(
+                name,
+                method=request.method,
+                url=f"{self._scheme}{headers.get('host', '')}{path}{mark}{query}",
+                headers=headers,
+                query=_query(query) if query else {},
+                params=params,
+                body=body,
+            )
+        except FunctionFailed:
+            return problem(500)
+        return FunctionResponse(answer)
+
+    async def _body(self, request: web.BaseRequest) -> bytes | None:
+        """The whole body, or None as soon as it is known to be too large."""
+        if (request.content_length or 0) > self.limits.body:
+            return None
+        if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        content = request.content
+        body = await content.readany()
+        while len(body) <= self.limits.body:
+            if content.at_eof():
+                return body
+            body += await content.readany()
+        return None
+
+
+def _target(raw: str) -> tuple[str, str, str]:
+    """Path, "?" and query of a request target as they came; the path begins with one slash."""
+    if not raw.startswith("/"):  # absolute form, as to a proxy
+        raw = "/" + raw.partition("://")[2].partition("/")[2]
+    path, mark, query = _valid(raw).partition("#")[0].partition("?")
+    if path.startswith("//"):  # a base URL that ends with a slash yields this
+        path = "/" + path.lstrip("/")
+    return path, mark, query
+
+
+def _query(query: str) -> dict[str, str]:
+    """As Azure's host does it: decoded, repeated names joined with commas, empty values left out."""
+    params: dict[str, str] = {}
+    plain = "%" not in query and "+" not in query
+    pairs = [pair.partition("=")[::2] for pair in query.split("&")] if plain else parse_qsl(query)
+    for name, value in pairs:
+        if value:
+            params[name] = f"{params[name]},{value}" if name in params else value
+    return params
+
+
+def _headers(request: web.BaseRequest) -> dict[str, str]:
+    """By lower-case name, repeated ones joined, without what only a front may say."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        key = _passed(name)
+        if key:
+            headers[key] = f"{headers[key]},{_valid(value)}" if key in headers else _valid(value)
+    return headers
+
+
+@functools.lru_cache(1024)
+def _passed(name: str) -> str:
+    """A header's lower-case name, or "" if a client's word for it counts nothing.
+
+    Compared as CGI and WSGI would see it: there `X_ARR_ClientCert` is the same header.
+    """
+    key = name.lower()
+    seen = key.replace("_", "-")
+    return "" if seen in _ONE_HOP or seen.startswith(_FRONTS_OWN) else key
+
+
+def _valid(text: str) -> str:
+    """Text that can be encoded: bytes that are no UTF-8 become U+FFFD."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _head_size(request: web.BaseRequest) -> int:
+    return len(request.raw_path) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)

@@ -1,0 +1,196 @@
+"""`sqlflow_playground`: the function app on one machine, behind mutual TLS."""
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from selfhost.errors import CannotStart
+from selfhost.tls import server_context
+
+if TYPE_CHECKING:
+    from selfhost.queues import Queues
+    from selfhost.runtime import Runtime
+
+PATIENCE = 25.0
+"""Seconds that requests in flight get at the stop: longer than any answer of ours may take."""
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. Exit status 0, or 2 with one line of why it did not start."""
+    level = os.environ.get("PLAYGROUND_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        options = _options(argv)
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            runner.run(_serve(options))
+    except CannotStart as error:
+        _log.debug("not started", exc_info=error)
+        print(f"sqlflow_playground: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before there was a handler for it
+        return 130
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="sqlflow_playground", allow_abbrev=False, description="Databases for notebooks, on one machine."
+    )
+    parser.add_argument("--port", type=_port, default=50052, help="0: any free port (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--ca_crt", type=Path, metavar="FILE", help="CA whose clients are let in, PEM")
+    parser.add_argument("--server_key", type=Path, metavar="FILE", help="this server's private key, PEM")
+    parser.add_argument("--server_crt", type=Path, metavar="FILE", help="this server's certificate, PEM")
+    parser.add_argument("--insecure-http", action="store_true", help="no TLS, and nobody has a certificate")
+    parser.add_argument("--workers", type=int, default=1, choices=[1], help="one process serves; more are not possible")
+    parser.add_argument("--max_connections", type=int, default=8192, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--timer_jitter", type=float, default=2.0, metavar="SECONDS", help="(default: %(default)s)")
+    parser.add_argument("--app_dir", type=Path, default=Path(__file__).parents[1], help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    files = ("ca_crt", "server_key", "server_crt")
+    missing = [f"--{name}" for name in files if getattr(options, name) is None]
+    if options.insecure_http and len(missing) < len(files):
+        raise CannotStart("--insecure-http serves without TLS: leave out --ca_crt, --server_key and --server_crt")
+    if missing and not options.insecure_http:
+        raise CannotStart(f"{', '.join(missing)} missing (or --insecure-http, to serve without TLS)")
+    return options
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError(text)
+    return port
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, stop)
+
+    tls = None
+    if options.insecure_http:
+        _log.warning("--insecure-http: everything is served in clear, and no client has a certificate")
+    else:
+        tls = server_context(options.ca_crt, options.server_key, options.server_crt)
+        os.environ["PLAYGROUND_CERTIFICATE_FROM"] = "selfhost"
+        os.environ["PLAYGROUND_CLIENT_CA"] = str(options.ca_crt.absolute())
+
+    # Importing these takes 0.3 s: --help and a wrong option or file need none of them.
+    from selfhost.front import Front, Limits
+    from selfhost.runtime import Runtime
+    from selfhost.timers import Timers
+
+    app_dir = options.app_dir.resolve()
+    runtime = Runtime()
+    await runtime.start(app_dir)
+    limits = Limits(connections=_room_for(options.max_connections))
+    front = Front(runtime, tls, _route_prefix(app_dir), limits)
+    timers = Timers(runtime, jitter=options.timer_jitter)
+    queues = _queues(runtime, app_dir)
+    startup = _startup(app_dir)
+    if startup is not None:
+        await _begin(startup)
+    try:
+        port = await front.start(options.host, options.port)
+        timers.start()
+        if queues is not None:
+            queues.start()
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        print(f"listening on {'https' if tls else 'http'}://{host}:{port}", flush=True)
+        await stop.wait()
+        brought = [queues.stop(PATIENCE)] if queues is not None else []
+        await asyncio.gather(front.stop(PATIENCE), timers.stop(PATIENCE), *brought)
+    finally:
+        if startup is not None:
+            await startup.end()
+    runtime.stop()
+
+
+def _stop(stop: asyncio.Event) -> None:
+    """The first signal asks for an orderly end; the next one ends the process as it would any other."""
+    stop.set()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+
+
+class _Startup(Protocol):
+    """What an app may have as `shared.wiring.startup`: begun before it listens, ended at the stop."""
+
+    async def begin(self) -> None: ...
+
+    async def end(self) -> None: ...
+
+
+def _startup(app_dir: Path) -> _Startup | None:
+    try:
+        spec = importlib.util.find_spec("shared.wiring.startup")
+    except ModuleNotFoundError:  # there is no shared.wiring either
+        return None
+    if spec is None or not Path(spec.origin or "").is_relative_to(app_dir):
+        return None
+    return cast(_Startup, importlib.import_module("shared.wiring.startup"))
+
+
+def _queues(runtime: "Runtime", app_dir: Path) -> "Queues | None":
+    """What brings messages to queue functions, where PLAYGROUND_LOOKS says that looks go through a queue."""
+    via, _, url = os.environ.get("PLAYGROUND_LOOKS", "").strip().partition(":")
+    if via != "queue":
+        return None
+    from selfhost.queues import Polling, Queues  # the storage library takes 0.5 s to load
+
+    return Queues(runtime, url, Polling.of(app_dir))
+
+
+async def _begin(startup: _Startup) -> None:
+    try:
+        await startup.begin()
+    except CannotStart:
+        raise
+    except Exception as error:
+        raise CannotStart(f"the app cannot begin: {type(error).__name__}: {error}") from error
+
+
+def _room_for(connections: int) -> int:
+    """How many connections this process can hold, once it may open as many files as it is allowed."""
+    spare = 256  # the store, the cluster's API, files
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + spare
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < wanted:
+            connections = max(1, soft - spare)
+            _log.warning("%d connections at most: this process may open no more than %d files", connections, soft)
+    return connections
+
+
+def _route_prefix(app_dir: Path) -> str:
+    """`extensions.http.routePrefix` of host.json; "api" where it says none, as in Azure."""
+    try:
+        host = json.loads((app_dir / "host.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise CannotStart(f"{app_dir / 'host.json'} cannot be read: {error}") from error
+    prefix = host.get("extensions", {}).get("http", {}).get("routePrefix", "api")
+    return str(prefix)
