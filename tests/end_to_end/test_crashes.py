@@ -1,0 +1,160 @@
+"""A server that is killed, as by kill -9, at a named point; the next one makes whole what it finds.
+
+Whatever the point: within two passes of the reaper every lease stands, the cluster has the objects of the
+living leases and no others, no data of a life that was ready is lost, and create_db works.
+"""
+
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from tests.end_to_end import servers
+from tests.end_to_end.conditions import until
+from tests.end_to_end.namespaces import KINDS
+from tests.end_to_end.servers import CLAIM, DAY, HOUR, MINUTE, Died
+
+SLEEPER = "sleeper"
+
+
+@pytest.fixture(scope="module")
+def server(namespace, folder):
+    with servers.running(folder / "server", namespace, PLAYGROUND_DELETE_WITHOUT_ARCHIVE="true") as started:
+        yield started
+
+
+def two_passes(server, namespace, user):
+    """The state after two passes, with whatever the cluster does after the first one done."""
+    server.turn(CLAIM)
+    server.reap()
+    if user in server.leases():
+        until(lambda: not changing(namespace, server.leases()[user]))
+    server.turn(5)
+    server.reap()
+    return server.state(user)
+
+
+def changing(namespace, lease):
+    generation = lease["generation"]
+    match lease["state"]:
+        case "pending" | "waking":
+            return not namespace.started(generation)
+        case "hibernating" | "deleting":
+            return namespace.pods(generation)
+    return False
+
+
+def nothing_is_orphaned(server, namespace):
+    complete = {lease["generation"]: set(KINDS) for lease in server.leases().values()}
+    return namespace.standing() == complete
+
+
+@pytest.mark.parametrize("point", ["after write deleting", "after remove PersistentVolumeClaim"])
+def test_a_crash_in_a_deletion_leaves_nothing_and_the_next_life_is_new(server, namespace, user, point):
+    server.source(user).keep("gone")
+    server.look_twice()
+    server.settle(user)
+    server.turn(15 * DAY)
+    server.tell("crash", point, 1)
+    with pytest.raises(Died):
+        server.reap()
+        server.turn(31 * MINUTE)
+        server.reap()
+    server.restart_after_its_death()
+    assert two_passes(server, namespace, user) == "none"
+    assert nothing_is_orphaned(server, namespace)
+    assert server.source(user).sql("SHOW DATABASES LIKE 'mine'") == ()
+
+
+@pytest.fixture
+def sleeper(server):
+    """The source of a database that serves and has something in it; one for all of these tests."""
+    source = server.source(SLEEPER)
+    source.keep("slept on")
+    return source
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "before write hibernating",
+        "after write hibernating",
+        "before stop",
+        "after scale to 0",
+        "before write hibernated",
+    ],
+)
+def test_a_crash_on_the_way_to_sleep_ends_asleep_with_all_data(server, namespace, sleeper, point):
+    server.listen(31 * MINUTE)
+    server.reap()
+    server.listen(12 * HOUR)
+    server.tell("crash", point, 1)
+    with pytest.raises(Died):
+        server.reap()
+        server.settle(SLEEPER)
+    server.restart_after_its_death()
+    assert two_passes(server, namespace, SLEEPER) == "hibernated"
+    assert nothing_is_orphaned(server, namespace)
+    assert server.source(SLEEPER) == sleeper
+    assert "slept on" in sleeper.kept()
+
+
+@pytest.mark.parametrize(
+    ("point", "becomes"),
+    [
+        ("before write waking", "hibernated"),  # the beat was not acknowledged: the plugin beats again
+        ("after write waking", "running"),
+        ("before start", "running"),
+        ("after scale to 1", "running"),
+        ("before write running", "running"),
+    ],
+)
+def test_a_crash_in_a_wake_ends_awake_if_the_beat_was_acknowledged(server, namespace, sleeper, point, becomes):
+    server.look_twice()
+    server.settle(SLEEPER)
+    assert server.state(SLEEPER) == "hibernated"
+    server.tell("crash", point, 1)
+    with suppress(httpx.TransportError):
+        assert server.beat(SLEEPER)["renewed"], "the process lived to acknowledge it"
+    server.restart_after_its_death()
+    assert two_passes(server, namespace, SLEEPER) == becomes
+    assert nothing_is_orphaned(server, namespace)
+    assert server.beat(SLEEPER)["renewed"]
+    assert "slept on" in until(sleeper.kept)
+
+
+@pytest.mark.parametrize("point", ["before start", "before write running"])
+def test_a_wake_is_not_undone_because_nobody_looked_at_it_for_an_hour(server, namespace, sleeper, point):
+    server.look_twice()
+    server.settle(SLEEPER)
+    server.tell("crash", point, 1)
+    with suppress(httpx.TransportError):
+        server.beat(SLEEPER)
+    server.restart_after_its_death()
+    server.turn(HOUR)
+    assert two_passes(server, namespace, SLEEPER) == "running"
+    assert "slept on" in sleeper.kept()
+
+
+@pytest.mark.parametrize(
+    ("point", "becomes"),
+    [
+        ("before create lease", "none"),
+        ("after create lease", "running"),
+        ("before start", "running"),
+        ("after make PersistentVolumeClaim", "running"),
+        ("after make StatefulSet", "running"),
+        ("after start", "running"),
+        ("before write running", "running"),
+        ("after write running", "running"),
+    ],
+)
+def test_a_crash_in_a_create_is_gone_on_with(server, namespace, user, point, becomes):
+    server.tell("crash", point, 1)
+    with pytest.raises(httpx.TransportError):
+        server.create_db(user)
+    server.restart_after_its_death()
+    assert two_passes(server, namespace, user) == becomes
+    assert nothing_is_orphaned(server, namespace)
+    assert server.source(user).sql("SELECT COUNT(*) FROM iris.test") == ((30,),)
+    assert nothing_is_orphaned(server, namespace)

@@ -1,0 +1,239 @@
+"""`make run`'s command, from nothing to Ctrl-C, as its own process."""
+
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dotenv
+import httpx
+import pytest
+import yaml
+from kubernetes import client, config
+
+from tests.cluster_fixture import NAMESPACE_PREFIX, ROOT, RealCluster
+from tests.end_to_end.conditions import until
+from tests.end_to_end.servers import PLUGIN_PATIENCE, foreign_environment
+from tests.end_to_end.sources import Source
+
+PLAYGROUND = Path(sys.executable).with_name("playground")
+SERVES = "until Ctrl-C"
+
+
+@dataclass
+class Run:
+    """One `playground run` with a terminal of its own, as far as Ctrl-C is concerned."""
+
+    process: "subprocess.Popen[bytes]"
+    output: Path
+
+    def said(self) -> str:
+        return self.output.read_text() + self.complained()
+
+    def complained(self) -> str:
+        return self.output.with_suffix(".err").read_text()
+
+    def until_it_says(self, words: str) -> None:
+        until(lambda: words in self.said() or self.process.poll() is not None, 90)
+        assert words in self.said(), self.said()
+
+    def ctrl_c(self) -> int:
+        """What a terminal sends to all in the foreground; its exit code."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(40)
+
+
+@pytest.fixture(scope="module")
+def playground(real_cluster: RealCluster, tmp_path_factory) -> Iterator["Playground"]:
+    made = Playground(real_cluster, tmp_path_factory.mktemp("run"))
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+class Playground:
+    """A folder, a port and a namespace that `run` is given; the namespace does not exist before."""
+
+    def __init__(self, cluster: RealCluster, folder: Path):
+        self.cluster, self.folder = cluster, folder
+        self.namespace = f"{NAMESPACE_PREFIX}{secrets.token_hex(4)}"
+        self.port = free_port()
+        self.runs: list[Run] = []
+
+    def run(self, *command: Path, folder: Path | None = None, **settings: str) -> Run:
+        own = {
+            "PLAYGROUND_KUBECONFIG": self.cluster.kubeconfig,
+            "PLAYGROUND_NAMESPACE": self.namespace,
+            "PLAYGROUND_DATABASE_IMAGE": self.cluster.image,
+            "PLAYGROUND_DATABASE_MEMORY": "256Mi",
+            "PLAYGROUND_CLIENT_NETWORKS": ",".join(self.cluster.client_networks),
+            "PLAYGROUND_PROBE": "false",
+        }
+        chosen = {name: value for name, value in (own | settings).items() if value}
+        output = self.folder / f"output{len(self.runs)}"
+        with open(output, "wb") as stream, open(output.with_suffix(".err"), "wb") as errors:
+            process = subprocess.Popen(
+                [*command, PLAYGROUND, "run", "--folder", folder or self.folder / "kept", "--port", str(self.port)],
+                env=foreign_environment() | chosen, cwd=self.folder, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=stream, stderr=errors, preexec_fn=hear_ctrl_c,
+            )  # fmt: skip
+        self.runs.append(Run(process, output))
+        return self.runs[-1]
+
+    def nobody_listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) != 0
+
+    def a_pod(self) -> bool:
+        with config.new_client_from_config(self.cluster.kubeconfig, persist_config=False) as api:
+            return bool(client.CoreV1Api(api).list_namespaced_pod(self.namespace).items)
+
+    def end(self) -> None:
+        for run in self.runs:
+            if run.process.poll() is None:
+                run.process.send_signal(signal.SIGTERM)
+                run.process.wait(40)
+        with config.new_client_from_config(self.cluster.kubeconfig, persist_config=False) as api:
+            client.CoreV1Api(api).delete_namespace(self.namespace)
+
+
+def hear_ctrl_c() -> None:
+    """As in a terminal's foreground: whoever starts the tests in the background has them ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def notebook(env_file: Path) -> tuple[httpx.Response, httpx.Response]:
+    """create_db and the first heartbeat, knowing nothing but what the plugin reads from its settings."""
+    given = dotenv.dotenv_values(env_file)
+    user = given[given["SQLFLOW_PLAYGROUND_USER_ID_ENV"]]
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    context.load_cert_chain(given["SQLFLOW_PLAYGROUND_CLIENT_CERT"], given["SQLFLOW_PLAYGROUND_CLIENT_KEY"])
+    context.load_verify_locations(given["SQLFLOW_PLAYGROUND_SERVER_CA"])
+    context.check_hostname = False
+    server = given["SQLFLOW_PLAYGROUND_SERVRE"]
+    with httpx.Client(verify=context, timeout=PLUGIN_PATIENCE, trust_env=False) as http:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        created = http.post(f"{server}/api/create_db", content=json.dumps({"user_id": user}), headers=form)
+        return created, http.get(f"{server}/api/heart_beat?user_id={user}")
+
+
+def main_job_was_shown(said: str) -> None:
+    assert re.search(
+        r"POST https://127\.0\.0\.1:\d+/api/create_db … \d+\.\d s\n    data_source: mysql://notebook:••••@tcp", said
+    )
+    assert '"renewed":true' in said
+    assert "mine.notes: 'written and read back'; iris.train has 120 rows; 10.11" in said
+
+
+def test_ctrl_c_at_any_moment_of_the_start_ends_it_and_breaks_nothing(playground):
+    folder = playground.folder / "interrupted"
+    for moment in ("made a", "server,", "create_db", "SQL"):
+        run = playground.run(folder=folder)
+        run.until_it_says(moment)
+        if moment == "create_db":
+            until(playground.a_pod)
+        assert run.ctrl_c() == 130, run.said()
+        assert "Traceback" not in run.said()
+        assert playground.nobody_listens(), "its server ended with it"
+    run = playground.run(folder=folder)
+    run.until_it_says(SERVES)
+    main_job_was_shown(run.said())
+    assert run.ctrl_c() == 0
+
+
+def test_run_shows_the_main_job_and_serves_a_notebook_until_ctrl_c(playground, tmp_path):
+    env_file = playground.folder / "kept" / "sqlflow_playground.env"
+    devcluster = playground.cluster.devcluster
+    first = (
+        playground.run(
+            ROOT / "scripts/cluster", PLAYGROUND_KUBECONFIG="", PLAYGROUND_DATABASE_IMAGE="",
+            PLAYGROUND_CLIENT_NETWORKS="", PLAYGROUND_PROBE="", DEVCLUSTER_DIR=str(devcluster.folder),
+        )
+        if devcluster
+        else playground.run(PLAYGROUND_PROBE="")
+    )  # fmt: skip
+    first.until_it_says(SERVES)
+    main_job_was_shown(first.said())
+    created, beat = notebook(env_file)
+    assert created.status_code == beat.status_code == 200
+    assert beat.json()["renewed"]
+    source = Source.parse(created.json()["data_source"])
+    log = playground.folder / "kept" / "server.log"
+    until(lambda: "a database was made, reached and taken away" in log.read_text())
+    assert source.password not in first.said() + log.read_text()
+    source.keep("between two runs")
+    assert first.ctrl_c() == 0
+    assert playground.nobody_listens()
+    assert source.kept() == ["between two runs"], "the database does not need its control plane"
+
+    second = playground.run()
+    second.until_it_says(SERVES)
+    assert "  made " not in second.said(), "all of it is there"
+    created, beat = notebook(env_file)
+    assert Source.parse(created.json()["data_source"]) == source
+    assert source.kept() == ["between two runs"]
+    assert second.ctrl_c() == 0
+    assert "Traceback" not in first.said() + second.said()
+
+
+def test_a_port_in_use_is_one_sentence(playground):
+    with socket.create_server(("127.0.0.1", playground.port)):
+        run = playground.run()
+        assert run.process.wait(60) == 1
+    address = f"--host=127.0.0.1 --port={playground.port}"
+    assert sentence(run) == f"playground: the server did not start: {address}: the port is in use"
+
+
+@pytest.mark.parametrize("content", [None, "no: kubeconfig\n", "{"])
+def test_a_kubeconfig_that_is_none_is_one_sentence(playground, tmp_path, content):
+    path = tmp_path / "kubeconfig"
+    if content is not None:
+        path.write_text(content)
+    run = playground.run(PLAYGROUND_KUBECONFIG=str(path))
+    assert run.process.wait(60) == 1
+    assert sentence(run).startswith(f"playground: {path} cannot be used as a kubeconfig: ")
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refuses", "is silent"])
+def test_a_cluster_that_does_not_answer_is_one_sentence(playground, tmp_path, silent):
+    given = yaml.safe_load(Path(playground.cluster.kubeconfig).read_text())
+    path = tmp_path / "kubeconfig"
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        if silent:
+            nobody.listen()
+        for cluster in given["clusters"]:
+            cluster["cluster"]["server"] = f"https://127.0.0.1:{nobody.getsockname()[1]}"
+        path.write_text(yaml.safe_dump(given))
+        run = playground.run(PLAYGROUND_KUBECONFIG=str(path))
+        assert run.process.wait(60) == 1
+    said = f"playground: the cluster of {path} cannot be used: the cluster cannot be reached: "
+    assert sentence(run).startswith(said)
+    assert len(sentence(run)) > len(said), "it says why"
+
+
+def test_no_cluster_at_all_is_one_sentence(playground):
+    run = playground.run(PLAYGROUND_KUBECONFIG="")
+    assert run.process.wait(60) == 1
+    assert sentence(run) == ("playground: PLAYGROUND_KUBECONFIG is not set: name the kubeconfig of the cluster to use")
+
+
+def sentence(run: Run) -> str:
+    """All that it complained, which is one line."""
+    [line] = run.complained().splitlines()
+    return line
