@@ -1,0 +1,81 @@
+"""Latency at half of the capacity: requests arrive at a constant rate, whatever comes back.
+
+Each round measures the capacity (closed loop, 32 clients) and then half of it. Latency counts from
+the instant at which a request was to be sent. The last rounds have 32 cold create_db in flight all
+the while, one after the other, against the cluster double with the development cluster's delays.
+"""
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import leases, machine
+from bench.beats import Beats
+from bench.creates import create
+from bench.figures import Figure
+from bench.load import Outcome
+from bench.servers import environment, generate, prepare, serving
+
+ROUNDS = 3
+USERS = 200_000
+SLOW_CLUSTER = (sys.executable, "-m", "bench.slow_cluster")
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """`waited`: the share of the time in which the server's loop was ready to run and had no core."""
+
+    outcome: Outcome
+    waited: float
+
+
+async def measure(folder: Path) -> list[Figure]:
+    files = prepare(folder)
+    await leases.seed(files, 1, USERS - 1)
+    kept: list[Steady] = []
+    new: list[Steady] = []
+    busy: list[Steady] = []
+    creates: list[Outcome] = []
+    async with serving(files, environment(files), SLOW_CLUSTER) as server:
+        beats, asked = Beats(files, server, USERS), 0
+        for _ in range(ROUNDS):
+            kept.append(await _beat(beats, await _half(beats, fresh=False), fresh=False))
+            new.append(await _beat(beats, await _half(beats, fresh=True), fresh=True))
+            rate = await _half(beats, fresh=False)
+            job = create(files, server, clients=32, first=USERS + asked, users=10_000, seconds=5, warm=0)
+            creating = asyncio.create_task(generate(job))
+            busy.append(await _beat(beats, rate, fresh=False))
+            creates.append(await creating)
+            asked += creates[-1].sent
+        beats.check()
+    return [
+        *_figures("kept connections", kept, "≤ 15"),
+        *_figures("a new connection each", new, "≤ 15"),
+        *_figures("kept connections, 32 cold create_db in flight", busy, "≤ 30"),
+        Figure("  cold create_db answered meanwhile", "/s", [outcome.rate for outcome in creates]),
+        Figure("  their p50 (the double takes 2.3 s to start)", "ms", [outcome.p50 for outcome in creates]),
+    ]
+
+
+async def _half(beats: Beats, fresh: bool) -> float:
+    """Half of the capacity, now."""
+    return (await beats.send(clients=32, fresh=fresh, seconds=1.5)).rate / 2
+
+
+async def _beat(beats: Beats, rate: float, fresh: bool) -> Steady:
+    pid, began = beats.server.pid, time.monotonic()
+    before = machine.waited(pid)
+    outcome = await beats.send(clients=64, fresh=fresh, seconds=4, rate=rate)
+    return Steady(outcome, (machine.waited(pid) - before) / (time.monotonic() - began))
+
+
+def _figures(what: str, found: list[Steady], target: str) -> list[Figure]:
+    return [
+        Figure(f"beats at half capacity, {what}", "/s", [each.outcome.rate for each in found]),
+        Figure("  p50", "ms", [each.outcome.p50 for each in found]),
+        Figure("  p99", "ms", [each.outcome.p99 for each in found], target),
+        Figure("  worst", "ms", [each.outcome.worst for each in found]),
+        Figure("  the server's loop was ready to run and had no core", "%", [each.waited * 100 for each in found]),
+    ]
