@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from shared.domain.hearing import DEAF, Hearing
 from shared.domain.leases import Lease, Sample, State
-from shared.domain.policy import DAY, MINUTE, Policy
+from shared.domain.policy import DAY, MINUTE, PLUGIN_INTERVAL, Policy
 from shared.ports.cluster import Evidence, Status
 
 
@@ -80,12 +80,15 @@ def decide(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step:
             return stay(again, lease.reason, Act.STOP)
 
         case State.HIBERNATED:
-            if now - lease.since < policy.retention:
-                return stay(lease.since + policy.retention, lease.reason)
-            if policy.delete_without_archive:
-                why = f"not used for {policy.retention / DAY:.1f} d"
-                return become(State.DELETING, again, why, Act.DELETE, intent=State.DELETING)
-            return stay(now + DAY, "retention is over; the volume is kept, as nothing archives it")
+            asleep_for = seen.hearing.silence(lease.since, now)
+            if asleep_for < policy.retention:
+                return stay(now + policy.retention - asleep_for, lease.reason)
+            if not policy.delete_without_archive:
+                return stay(now + DAY, "retention is over; the volume is kept, as nothing archives it")
+            if not seen.hearing.trusted(now):
+                return stay(now + PLUGIN_INTERVAL, "retention is over; kept, as its owner may not have been heard")
+            why = f"not used for {policy.retention / DAY:.1f} d"
+            return become(State.DELETING, again, why, Act.DELETE, intent=State.DELETING)
 
         case State.FAILED:
             if now - lease.since < policy.retention:

@@ -192,10 +192,19 @@ def test_retention_over_keeps_the_volume_and_says_so():
 
 def test_retention_over_deletes_only_where_the_operator_said_so():
     policy = replace(POLICY, delete_without_archive=True)
-    before = decide(a_lease(State.HIBERNATED), Seen(), T0 + POLICY.retention - 1, policy)
-    assert before.act is Act.NOTHING
-    step = decide(a_lease(State.HIBERNATED), Seen(), T0 + POLICY.retention, policy)
+    over = T0 + POLICY.retention
+    before = decide(a_lease(State.HIBERNATED), Seen(hearing=hears(over)), over - 1, policy)
+    assert (before.act, before.due_at) == (Act.NOTHING, over)
+    step = decide(a_lease(State.HIBERNATED), Seen(hearing=hears(over)), over, policy)
     assert (step.intent, step.act) == (State.DELETING, Act.DELETE)
+
+
+@pytest.mark.parametrize("hearing", [DEAF, Hearing(T0 + POLICY.retention, ((T0, T0 + POLICY.retention - MINUTE),))])
+def test_retention_does_not_run_out_while_its_owner_could_not_be_heard(hearing: Hearing):
+    policy, over = replace(POLICY, delete_without_archive=True), T0 + POLICY.retention
+    step = decide(a_lease(State.HIBERNATED), Seen(hearing=hearing), over, policy)
+    assert (step.result, step.act) == (State.HIBERNATED, Act.NOTHING)
+    assert over < step.due_at <= over + POLICY.retention
 
 
 def test_a_life_that_never_was_ready_is_deleted_after_retention():
@@ -240,7 +249,7 @@ def test_whatever_is_seen_the_next_look_is_never_lost_and_storage_never_goes_una
     assert step.due_at <= T0 + max(policy.retention, policy.tombstone) + 5 * MINUTE
     if step.act is Act.DELETE and state is not State.DELETING:
         assert since_ago >= policy.retention
-        assert state is State.FAILED or (state is State.HIBERNATED and delete)
+        assert state is State.FAILED or (state is State.HIBERNATED and delete and hearing.trusted(T0))
     if step.result is State.HIBERNATING and state is State.RUNNING:
         assert beat_ago >= policy.grace
         assert hearing.trusted(T0)

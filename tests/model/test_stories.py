@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.domain.leases import State
+from shared.domain.policy import DAY
 from tests.model.machine import LeaseMachine
 from tests.model.world import OWNERS
 
@@ -26,3 +27,12 @@ def test_a_late_scale_to_0_does_nothing_to_a_database_that_was_woken_meanwhile(m
     assert machine.world.lease(ALICE).state is State.RUNNING
     machine.world.deliver(late)
     machine.world.check()
+
+
+def test_a_write_that_took_days_to_arrive_lets_retention_begin_when_the_database_fell_asleep(machine: LeaseMachine):
+    machine.begin("falling asleep", 3)
+    machine.overtake(1)
+    machine.repeat(0)
+    machine.time_passes(15 * DAY)
+    machine.everything_arrives()
+    assert machine.world.lease(ALICE).state in (State.HIBERNATED, State.HIBERNATING)

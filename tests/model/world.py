@@ -60,7 +60,8 @@ class Life:
     used_at: float = float("-inf")  # last moment at which a connection was open or came
     asking: "Asked | None" = None  # what its server said, whether or not anybody heard it
     asked: "Asked | None" = None  # the last that a look heard
-    slept_at: float | None = None
+    moved_at: float = float("-inf")  # last transition
+    slept_at: float | None = None  # when it was seen to be at 0 replicas
     data: list[str] = field(default_factory=list)
 
 
@@ -317,13 +318,16 @@ class World:
         life = self.lives.setdefault(after.generation, Life(after.owner))
         if before is not None and before.state is after.state:
             return
+        moved_before, life.moved_at = life.moved_at, self.now
         match after.state:
             case State.RUNNING:
                 life.ready, life.slept_at = True, None
             case State.HIBERNATING if before is not None and before.state is State.RUNNING:
                 self.check_hibernation(after, life)
             case State.HIBERNATED:
-                life.slept_at = self.now
+                # The write may have been under way for days: what it says of the past must be possible.
+                assert moved_before - UNSURE <= after.since <= self.now + UNSURE, "asleep since it was awake"
+                life.slept_at = max(moved_before, after.since)
             case State.FAILED:
                 assert not life.ready, "a life that was ready counts as failed"
             case State.DELETING:
