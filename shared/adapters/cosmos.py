@@ -9,6 +9,7 @@ from typing import Any
 from shared.adapters.cosmos_client import CosmosContainer
 from shared.adapters.cosmos_container import DUE, EVENTS, PAGE, beat_condition
 from shared.adapters.items import (
+    LOOKED_AT,
     RECORDS,
     Item,
     event_from,
@@ -80,7 +81,7 @@ class CosmosStore:
         return await self._container.patch(owner.key, item_id(Lease, id), values, condition)
 
     async def due(self, now: float, limit: int) -> Sequence[Lease]:
-        return leases_from(await self._container.query(DUE, {"now": now}, limit=limit))
+        return leases_from(await self._container.query(DUE, {"now": now, "states": LOOKED_AT}, limit=limit))
 
     async def page(self, after: str, limit: int) -> tuple[Sequence[Lease], str]:
         items = await self._container.query(PAGE, {"after": after}, limit=limit)

@@ -27,7 +27,7 @@ CONTAINER: dict[str, Any] = {
 
 # Only leases have a due_at and a slot. A page is continued by the last slot it held, not by the
 # service's token: the SDK takes that from a field all concurrent requests share.
-DUE = "SELECT * FROM c WHERE c.due_at <= @now AND c.state != 'released' ORDER BY c.due_at"
+DUE = "SELECT * FROM c WHERE c.due_at <= @now AND ARRAY_CONTAINS(@states, c.state) ORDER BY c.due_at"
 PAGE = "SELECT * FROM c WHERE c.slot > @after AND c.state != 'released' ORDER BY c.slot"
 EVENTS = "SELECT * FROM c WHERE c.kind = 'event'"
 

@@ -9,7 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Self
 
-from shared.adapters.items import Item, event_from, item_id, lease_from, leases_from, oldest_first, record_from, to_item
+from shared.adapters.items import (
+    LOOKED_AT,
+    Item,
+    event_from,
+    item_id,
+    lease_from,
+    leases_from,
+    oldest_first,
+    record_from,
+    to_item,
+)
 from shared.adapters.sqlite_file import LeaseFile
 from shared.adapters.sqlite_writer import Transaction, Writer
 from shared.domain.errors import Conflict, StoreUnavailable
@@ -24,6 +34,11 @@ type Row = tuple[Any, ...]
 COLUMNS = ("owner", "id", "state", "due_at", "beat_at", "look_by", "gone_at")
 DERIVED = (*COLUMNS, "kind", "slot")
 LEASE = f"SELECT {', '.join(COLUMNS)}, etag, rest FROM leases"
+# `!=` says nothing that IN does not, but SQLite sees only by it that the partial index holds all that is asked for.
+DUE = (
+    f"{LEASE} WHERE state != 'released' AND state IN ({', '.join('?' * len(LOOKED_AT))})"
+    " AND due_at <= ? ORDER BY due_at LIMIT ?"
+)
 
 
 class SqliteStore:
@@ -117,8 +132,7 @@ class SqliteStore:
         return await self._writer.write(update, single=True)
 
     async def due(self, now: float, limit: int) -> Sequence[Lease]:
-        query = f"{LEASE} WHERE state != 'released' AND due_at <= ? ORDER BY due_at LIMIT ?"
-        return await self._read(query, (now, limit), lambda rows: leases_from(map(_item, rows)))
+        return await self._read(DUE, (*LOOKED_AT, now, limit), lambda rows: leases_from(map(_item, rows)))
 
     async def page(self, after: str, limit: int) -> tuple[Sequence[Lease], str]:
         owner, _, id = after.rpartition("/")

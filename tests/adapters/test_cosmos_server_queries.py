@@ -74,22 +74,30 @@ async def test_an_item_without_what_is_ordered_by_is_left_out(items: ContainerPr
      "SELECT * FROM c WHERE c.n = @nobody", "SELECT * FROM c ORDER BY c.n DESC", "SELECT TOP 1 * FROM c",
      "SELECT * FROM c WHERE c.n = 1 OR c.n = 2", "SELECT * FROM c WHERE (c.n = 1", "SELECT * FROM c OFFSET 0 LIMIT 1",
      "SELECT * FROM c WHERE c.n == 1", "SELECT * FROM c WHERE c.a.b = 1", "SELECT * FROM c -- all", "DELETE FROM c",
+     "SELECT * FROM c WHERE ARRAY_CONTAINS(c.n, 1)", "SELECT * FROM c WHERE ARRAY_CONTAINS(@now, c.n)",
+     "SELECT * FROM c WHERE ARRAY_CONTAINS(@states, c.n, true)", "SELECT * FROM c WHERE ARRAY_CONTAINS('a', c.n)",
      'SELECT c._rid, [{"item": c.m}] AS orderByItems, c AS payload FROM c WHERE (true) ORDER BY c.n'],
 )  # fmt: skip
 def test_a_query_it_does_not_know_is_refused(query: str) -> None:
     with pytest.raises(Refused) as refused:
-        parse_query(query, {"@now": 1})
+        parse_query(query, {"@now": 1, "@states": ["a"]})
     assert refused.value.status == 400
 
 
 @pytest.mark.parametrize("query", [DUE, PAGE])
 def test_a_plans_query_finds_what_the_query_finds(query: str) -> None:
-    parameters = {"@now": 5, "@after": "m"}
+    parameters = {"@now": 5, "@after": "m", "@states": ["a", "b"]}
     plain = parse_query(query, parameters)
     rewritten = parse_query(plain.plan().replace("{documentdb-formattableorderbyquery-filter}", "true"), parameters)
     assert rewritten.rewritten and not plain.rewritten
     assert (rewritten.where, rewritten.order_by) == (plain.where, plain.order_by)
     assert len(plain.where) == 2
+
+
+def test_an_array_contains_what_equals_one_of_its_elements() -> None:
+    query = parse_query("SELECT * FROM c WHERE ARRAY_CONTAINS(@some, c.x)", {"@some": ["a", 1]})
+    assert [query.finds({"x": value}) for value in ("a", 1, 1.0, "b", True, None, [])] == [True] * 3 + [False] * 4
+    assert not query.finds({})
 
 
 def test_a_comparison_across_types_is_never_true() -> None:

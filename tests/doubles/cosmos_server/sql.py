@@ -5,7 +5,8 @@
     SELECT c._rid, [{"item": c.name}] AS orderByItems, c AS payload FROM c WHERE … ORDER BY c.name
 
 The last is what a query plan makes of the first for each physical partition. A condition is
-comparisons of a top-level property with a number, a 'string' or a @parameter, joined by AND.
+comparisons of a top-level property with a number, a 'string' or a @parameter, joined by AND; and
+`ARRAY_CONTAINS(@parameter, c.name)`, true where an element of that array equals the property.
 A comparison with a property that is missing or has another type is undefined, so nothing is found
 (https://learn.microsoft.com/azure/cosmos-db/nosql/query/equality-comparison-operators).
 """
@@ -24,12 +25,13 @@ TOKEN = re.compile(r"""\s*(?:(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+CONTAINED = "ARRAY_CONTAINS"
 FILTER = "{documentdb-formattableorderbyquery-filter}"  # the SDK puts `true` there
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`c.property operator value`."""
+    """`c.property operator value`, or `ARRAY_CONTAINS(value, c.property)`."""
 
     property: str
     operator: str
@@ -37,6 +39,8 @@ class Comparison:
 
     def holds(self, item: dict[str, Any]) -> bool:
         have = item.get(self.property)
+        if self.operator == CONTAINED:
+            return any(_type(have) == _type(value) and have == value for value in self.value)
         if _type(have) != _type(self.value) or _type(have) is None:
             return False
         return OPERATORS[self.operator](have, self.value)
@@ -149,10 +153,22 @@ class _Parser:
             if self.take("mark", "("):
                 self.condition(found)
                 self.need("mark", ")")
+            elif self.take("word", CONTAINED):
+                found.append(self.contained())
             elif not self.take("word", "true"):
                 found.append(Comparison(self.need("property"), self.need("operator"), self.value()))
             if not self.take("word", "AND"):
                 return
+
+    def contained(self) -> Comparison:
+        self.need("mark", "(")
+        values = self.value()
+        if not isinstance(values, list):
+            raise Refused(400, "only an array in a parameter is understood")
+        self.need("mark", ",")
+        name = self.need("property")
+        self.need("mark", ")")
+        return Comparison(name, CONTAINED, values)
 
     def value(self) -> Any:
         kind, text, _ = self.peek()
