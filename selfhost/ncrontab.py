@@ -1,66 +1,12 @@
-"""NCRONTAB, the schedules of Azure's timer triggers: `{second} {minute} {hour} {day} {month} {day-of-week}`.
-
-Azure reads them with the NCrontab library; its rules are kept, also where they differ from cron:
-day and day-of-week must both match, a range written backwards is turned round, names are prefixes
-of English month and day names, Sunday is 0 and never 7. Schedules are in UTC. What Azure's host
-takes besides is refused: five fields, TimeSpans (`00:05:00`, dedicated plans only), a step of 0.
-Sources: NCrontab's CrontabSchedule, CrontabField and CrontabFieldImpl; CronSchedule and
-TimerSchedule of azure-webjobs-sdk-extensions.
-"""
+"""When a schedule comes next, and which one is meant; how it is read: `shared.edge.ncrontab`."""
 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-_PART = re.compile(r"(?P<first>\*|\w+)(-(?P<last>\w+))?(/(?P<step>\d+))?", re.ASCII)
+from shared.edge.ncrontab import canonical
+
 _SETTING = re.compile(r"%([^%]+)%")
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    name: str
-    low: int
-    high: int
-    names: tuple[str, ...] = ()
-
-    def values(self, text: str) -> list[int]:
-        """All values that `text` stands for, sorted. Raises ValueError."""
-        values: set[int] = set()
-        for part in text.split(","):
-            found = _PART.fullmatch(part)
-            step = int((found and found["step"]) or 1)
-            if found is None or (found["first"] == "*" and found["last"]) or not step:
-                raise ValueError(f"{text!r} is no {self.name}")
-            if found["first"] == "*":
-                first, last = self.low, self.high
-            else:
-                first = self._value(found["first"])
-                last = self._value(found["last"]) if found["last"] else self.high if found["step"] else first
-            values.update(range(min(first, last), max(first, last) + 1, step))
-        return sorted(values)
-
-    def _value(self, text: str) -> int:
-        if text.isdigit():
-            value = int(text)
-        else:
-            matching = (index for index, name in enumerate(self.names) if name.startswith(text.lower()))
-            value = self.low + next(matching, self.high - self.low + 1)
-        if not self.low <= value <= self.high:
-            raise ValueError(f"{text!r} is no {self.name} ({self.low}-{self.high})")
-        return value
-
-
-_MONTHS = "january february march april may june july august september october november december"
-_DAYS = "sunday monday tuesday wednesday thursday friday saturday"
-_FIELDS = (
-    _Field("second", 0, 59),
-    _Field("minute", 0, 59),
-    _Field("hour", 0, 23),
-    _Field("day", 1, 31),
-    _Field("month", 1, 12, tuple(_MONTHS.split())),
-    _Field("day-of-week", 0, 6, tuple(_DAYS.split())),
-)
 
 
 def resolve(schedule: str, settings: Mapping[str, str]) -> str:
@@ -72,36 +18,17 @@ def resolve(schedule: str, settings: Mapping[str, str]) -> str:
     if found is None:
         return schedule
     if found[1] not in settings:
-        raise ValueError(f"the setting {found[1]} of its schedule is not set")
+        raise ValueError(f"the setting {found[1]} is not set")
     return settings[found[1]]
-
-
-def canonical(expression: str) -> str:
-    """The expression with every field a sorted list of numbers or `*`: no name, range or step.
-
-    Raises ValueError, naming the field, for what Azure would refuse or read differently.
-    """
-    texts = [text for text in expression.split(" ") if text]
-    if len(texts) != len(_FIELDS):
-        raise ValueError(f"{expression!r} must have six fields, from second to day-of-week")
-    fields = []
-    for field, text in zip(_FIELDS, texts, strict=True):
-        values = field.values(text)
-        every = len(values) == field.high - field.low + 1
-        fields.append("*" if every else ",".join(map(str, values)))
-    return " ".join(fields)
 
 
 def next_after(expression: str, when: float) -> float:
     """The first instant of the schedule after `when`; both in seconds since the epoch.
 
-    Raises ValueError if the expression is wrong or never comes (the 30th of February).
+    Raises ValueError if the expression is wrong or never comes.
     """
-    from croniter import CroniterBadDateError, croniter  # 60 ms that an app without timers saves
+    from croniter import croniter  # 60 ms that an app without timers saves
 
     # NCrontab cuts the fraction off, so that 12:00:00.5 counts as 12:00:00.
     start = float(math.floor(when))
-    try:
-        return float(croniter(canonical(expression), start, second_at_beginning=True, day_or=False).get_next(float))
-    except CroniterBadDateError as error:
-        raise ValueError(f"{expression!r} never comes") from error
+    return float(croniter(canonical(expression), start, second_at_beginning=True, day_or=False).get_next(float))

@@ -55,7 +55,7 @@ class Timers:
                 schedule = ncrontab.resolve(timer.schedule, settings)
                 ncrontab.next_after(schedule, now())
             except ValueError as error:
-                raise CannotStart(f"function {timer.name}: {error}") from error
+                raise CannotStart(f"function {timer.name}: its schedule: {error}") from error
             self._schedules[timer.name] = schedule
 
     def start(self) -> None:

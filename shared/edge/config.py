@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.edge import ncrontab
+
 
 class SettingError(Exception):
     """A setting is missing or wrong; the message names it."""
@@ -120,6 +122,15 @@ def at_least(least: float, units: Mapping[str, float], what: str) -> Callable[[s
     return parse
 
 
+def schedule(text: str) -> str:
+    """NCRONTAB with six fields, as it is written."""
+    try:
+        ncrontab.canonical(text)
+    except ValueError as error:
+        raise ValueError(f"not an NCRONTAB expression such as 0 */10 * * * *: {error}") from None
+    return text
+
+
 LABEL = matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a DNS label (a-z, 0-9, -)")
 QUEUE = matching(r"[a-z0-9](-?[a-z0-9]){2,62}", "the name of an Azure Storage queue (3 to 63 of a-z, 0-9 and single -)")
 BINARY = {f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTP", 1)}
@@ -131,7 +142,6 @@ SIZE = at_least(256 * BINARY["Mi"], BINARY, "a size such as 1Gi, and 256Mi at le
 IMAGE = matching(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", "an image's name")
 DOMAIN = matching(r"[a-z0-9._-]{1,255}", "a trust domain: a-z, 0-9, '.', '_' and '-'")
 CLASS = matching(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "the name of a storage class")
-NCRONTAB = matching(r"\S+(\s+\S+){4,5}", "an NCRONTAB expression such as 0 */10 * * * *")
 STORE = matching(
     r"sqlite:///.+|cosmos:https://[^/]+/[^/]+/[^/]+",
     "sqlite:///<path> or cosmos:https://<account>/<database>/<container>",

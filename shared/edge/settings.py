@@ -11,7 +11,6 @@ from shared.edge.config import (
     LABEL,
     LOOKS,
     MEMORY,
-    NCRONTAB,
     QUEUE,
     SIZE,
     STORE,
@@ -24,6 +23,7 @@ from shared.edge.config import (
     networks,
     one_of,
     optional,
+    schedule,
 )  # fmt: skip
 
 # What this app serves and where it keeps things
@@ -91,12 +91,12 @@ DELETE_WITHOUT_ARCHIVE = Setting(
 
 # Timers
 REAP_SCHEDULE = Setting(
-    "PLAYGROUND_REAP_SCHEDULE", NCRONTAB, "*/30 * * * * *", "when leases that are due are looked at"
+    "PLAYGROUND_REAP_SCHEDULE", schedule, "*/30 * * * * *", "when leases that are due are looked at"
 )
 RECONCILE_SCHEDULE = Setting(
-    "PLAYGROUND_RECONCILE_SCHEDULE", NCRONTAB, "0 */10 * * * *", "when both sides are compared"
+    "PLAYGROUND_RECONCILE_SCHEDULE", schedule, "0 */10 * * * *", "when both sides are compared"
 )
-CANARY_SCHEDULE = Setting("PLAYGROUND_CANARY_SCHEDULE", NCRONTAB, "0 * * * * *", "when the canary beats")
+CANARY_SCHEDULE = Setting("PLAYGROUND_CANARY_SCHEDULE", schedule, "0 * * * * *", "when the canary beats")
 CANARY_URL = Setting(
     "PLAYGROUND_CANARY_URL", optional(URL), "",
     "public base URL that the canary beats through; unset: the tick itself counts as heard",

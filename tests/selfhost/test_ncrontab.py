@@ -1,4 +1,4 @@
-"""Schedules: what Azure accepts is accepted and means the same, what it refuses is refused."""
+"""Schedules: their next tick is the one that they have in Azure."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -49,41 +49,16 @@ def test_a_schedule_means_what_it_means_in_azure(expression: str, when: str, the
     assert after(expression, when) == then
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "", "*", "*/5 * * * *", "0 0 * * * * 2026", "@hourly", "@every 5m", "00:05:00", "1.00:00:00",
-        "? * * * * *", "0 0 0 ? * *", "0 0 0 L * *", "0 0 0 15W * *", "0 0 0 * * 5#2", "0 0 0 * * 5L", "0 0 0 * * 7",
-        "60 * * * * *", "0 60 * * * *", "0 0 24 * * *", "0 0 0 0 * *", "0 0 0 32 * *", "0 0 0 * 0 *", "0 0 0 * 13 *",
-        "0 0 0 * * 0-7", "0 0 0 * * 7-1", "0 0 0 * Foo *", "0 0 0 Mon * *", "0 Jan 0 * * *", "0 0 0 * Mon *",
-        "0 , * * * *", "0 1,,2 * * * *", "0 ,1 * * * *", "0 1, * * * *", "0 */ * * * *", "0 /5 * * * *", "0 - * * * *",
-        "0 1- * * * *", "0 -1 * * * *", "0 1-2-3 * * * *", "0 *-5 * * * *", "0 5/*/2 * * * *", "0 */0 * * * *",
-        "0 */00 * * * *", "0 */-1 * * * *", "0 +1 * * * *", "0 1.5 * * * *", "0 0x1 * * * *", "0 \u0661 * * * *",
-        "0\t0 * * * *", "0 0 * * *\n*", "R * * * * *", "0 H * * * *", "%SETTING%", "0 99999999999999999999 * * * *",
-    ],
-)  # fmt: skip
-def test_what_azure_refuses_is_refused(expression: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        ncrontab.next_after(expression, 0)
-
-
-def test_a_refusal_names_the_field() -> None:
-    with pytest.raises(ValueError, match=r"'7' is no day-of-week \(0-6\)"):
-        ncrontab.canonical("0 0 0 * * 7")
-    with pytest.raises(ValueError, match=r"'\*/5 \* \* \* \*' must have six fields"):
-        ncrontab.canonical("*/5 * * * *")
-
-
-@pytest.mark.parametrize("expression", ["0 0 0 30 2 *", "0 0 0 31 4,6 *"])
-def test_a_schedule_that_never_comes_is_refused(expression: str) -> None:
-    with pytest.raises(ValueError, match="never comes"):
+@pytest.mark.parametrize("expression", ["*/5 * * * *", "99 * * * * *", "0 0 0 30 2 *"])
+def test_a_schedule_that_is_none_has_no_next_tick(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"^its? "):
         ncrontab.next_after(expression, 0)
 
 
 def test_a_setting_stands_for_a_schedule() -> None:
     assert ncrontab.resolve("%REAP%", {"REAP": "0 * * * * *"}) == "0 * * * * *"
     assert ncrontab.resolve("0 * * * * *", {}) == "0 * * * * *"
-    with pytest.raises(ValueError, match="the setting REAP of its schedule is not set"):
+    with pytest.raises(ValueError, match="the setting REAP is not set"):
         ncrontab.resolve("%REAP%", {})
 
 

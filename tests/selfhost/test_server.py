@@ -222,7 +222,7 @@ async def test_a_port_in_use_is_named(start: Start) -> None:
     ("options", "settings", "message"),
     [
         (("--host=no.such.host.invalid",), {}, "--host=no.such.host.invalid: "),
-        (("--port=0",), {"ECHO_SCHEDULE": "*/5 * * * *"}, "function tick: '*/5 * * * *' must have six fields"),
+        (("--port=0",), {"ECHO_SCHEDULE": "*/5 * * * *"}, "function tick: its schedule: it must have six fields"),
         (("--app_dir=/nowhere",), {}, "no function_app.py in /nowhere"),
     ],
 )

@@ -214,9 +214,9 @@ def test_a_schedule_may_be_a_setting() -> None:
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        ("*/5 * * * *", r"function t0: '\*/5 \* \* \* \*' must have six fields"),
-        ("%REAP%", "function t0: the setting REAP of its schedule is not set"),
-        ("0 0 0 30 2 *", "function t0: .* never comes"),
+        ("*/5 * * * *", "function t0: its schedule: it must have six fields"),
+        ("%REAP%", "function t0: its schedule: the setting REAP is not set"),
+        ("0 0 0 30 2 *", "function t0: its schedule: it never comes"),
     ],
 )
 def test_a_wrong_schedule_names_its_function(schedule: str, message: str) -> None:
