@@ -28,6 +28,7 @@ from azure.functions.http import HttpRequest
 
 from selfhost.errors import CannotStart, FunctionFailed
 from selfhost.triggers import HttpTrigger, QueueTrigger, TimerTrigger, trigger_of
+from shared.edge.config import SettingError
 
 VERSION = "1.3.0"
 """The release of azure-functions-runtime whose private interface this module was written for."""
@@ -176,6 +177,8 @@ def _functions(app_dir: Path) -> list[Any]:
         sys.path.insert(0, path)
     try:
         module = importlib.import_module("function_app")
+    except SettingError as error:
+        raise CannotStart(str(error)) from error
     except Exception as error:
         raise CannotStart(f"function_app.py does not load: {_line(error, app_dir)}") from error
     if Path(module.__file__ or "").parent != app_dir:

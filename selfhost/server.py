@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import importlib
-import importlib.util
 import json
 import logging
 import os
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from selfhost.errors import CannotStart
 from selfhost.tls import server_context
+from shared.edge import settings
+from shared.edge.config import SettingError
 
 if TYPE_CHECKING:
     from selfhost.queues import Queues
@@ -29,13 +30,13 @@ _log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Exit status 0, or 2 with one line of why it did not start."""
-    level = os.environ.get("PLAYGROUND_LOG_LEVEL", "INFO").upper()
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        level = settings.LOG_LEVEL.read(os.environ)
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         options = _options(argv)
         with asyncio.Runner(loop_factory=_loop) as runner:
             runner.run(_serve(options))
-    except CannotStart as error:
+    except (CannotStart, SettingError) as error:
         _log.debug("not started", exc_info=error)
         print(f"sqlflow_playground: {error}", file=sys.stderr)
         return 2
@@ -92,8 +93,8 @@ async def _serve(options: argparse.Namespace) -> None:
         _log.warning("--insecure-http: everything is served in clear, and no client has a certificate")
     else:
         tls = server_context(options.ca_crt, options.server_key, options.server_crt)
-        os.environ["PLAYGROUND_CERTIFICATE_FROM"] = "selfhost"
-        os.environ["PLAYGROUND_CLIENT_CA"] = str(options.ca_crt.absolute())
+        os.environ[settings.CERTIFICATE_FROM.name] = "selfhost"
+        os.environ[settings.CLIENT_CA.name] = str(options.ca_crt.absolute())
 
     # Importing these takes 0.3 s: --help and a wrong option or file need none of them.
     from selfhost.front import Front, Limits
@@ -107,7 +108,7 @@ async def _serve(options: argparse.Namespace) -> None:
     front = Front(runtime, tls, _route_prefix(app_dir), limits)
     timers = Timers(runtime, jitter=options.timer_jitter)
     queues = _queues(runtime, app_dir)
-    startup = _startup(app_dir)
+    startup = _startup()
     if startup is not None:
         await _begin(startup)
     try:
@@ -136,26 +137,20 @@ def _stop(stop: asyncio.Event) -> None:
 
 
 class _Startup(Protocol):
-    """What an app may have as `shared.wiring.startup`: begun before it listens, ended at the stop."""
+    """What an app may have as `function_app.startup`: begun before it listens, ended at the stop."""
 
     async def begin(self) -> None: ...
 
     async def end(self) -> None: ...
 
 
-def _startup(app_dir: Path) -> _Startup | None:
-    try:
-        spec = importlib.util.find_spec("shared.wiring.startup")
-    except ModuleNotFoundError:  # there is no shared.wiring either
-        return None
-    if spec is None or not Path(spec.origin or "").is_relative_to(app_dir):
-        return None
-    return cast(_Startup, importlib.import_module("shared.wiring.startup"))
+def _startup() -> _Startup | None:
+    return cast(_Startup | None, getattr(importlib.import_module("function_app"), "startup", None))
 
 
 def _queues(runtime: "Runtime", app_dir: Path) -> "Queues | None":
     """What brings messages to queue functions, where PLAYGROUND_LOOKS says that looks go through a queue."""
-    via, _, url = os.environ.get("PLAYGROUND_LOOKS", "").strip().partition(":")
+    via, _, url = settings.LOOKS_VIA.read(os.environ).partition(":")
     if via != "queue":
         return None
     from selfhost.queues import Polling, Queues  # the storage library takes 0.5 s to load
@@ -166,7 +161,7 @@ def _queues(runtime: "Runtime", app_dir: Path) -> "Queues | None":
 async def _begin(startup: _Startup) -> None:
     try:
         await startup.begin()
-    except CannotStart:
+    except (CannotStart, SettingError):
         raise
     except Exception as error:
         raise CannotStart(f"the app cannot begin: {type(error).__name__}: {error}") from error

@@ -14,7 +14,8 @@ from shared.wiring import clocks
 from shared.wiring.once import Once
 
 
-async def _make() -> Certificates:
+def read() -> Certificates:
+    """What the settings say of callers' certificates. Raises SettingError."""
     source = Source(settings.CERTIFICATE_FROM.read(os.environ))
     path, trust_domain = settings.CLIENT_CA.read(os.environ), settings.TRUST_DOMAIN.read(os.environ)
     if source is Source.NONE:
@@ -22,11 +23,15 @@ async def _make() -> Certificates:
     if not path:
         raise SettingError(f"{settings.CLIENT_CA.name} must be set where {settings.CERTIFICATE_FROM.name} is")
     try:
-        return Certificates(source, await asyncio.to_thread(Path(path).read_bytes), trust_domain, clocks.clock)
+        return Certificates(source, Path(path).read_bytes(), trust_domain, clocks.clock)
     except OSError as error:
         raise SettingError(f"{settings.CLIENT_CA.name}: its file: {error.strerror}") from None
     except ValueError as error:
         raise SettingError(f"{settings.CLIENT_CA.name}: {error}") from None
+
+
+async def _make() -> Certificates:
+    return await asyncio.to_thread(read)
 
 
 certificates = Once(_make)

@@ -1,7 +1,7 @@
 """The control plane of this process: everything that functions which touch the cluster need."""
 
 from shared.domain.control import Control
-from shared.wiring import clocks
+from shared.wiring import clocks, probing
 from shared.wiring.cluster import cluster
 from shared.wiring.looks import looks
 from shared.wiring.once import Once
@@ -11,9 +11,12 @@ from shared.wiring.store import store
 
 
 async def _assemble() -> Control:
-    return Control(
+    made = Control(
         await store.get(), await cluster.get(), await looks.get(), await sealer.get(), clocks.clock, await policy.get()
     )
+    if probing.required:
+        await probing.proof.get()
+    return made
 
 
 control = Once(_assemble)

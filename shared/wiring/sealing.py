@@ -10,11 +10,12 @@ from shared.edge.config import SettingError
 from shared.wiring.once import Once
 
 
-async def _read() -> KeyRing:
+def read() -> KeyRing:
+    """The key ring that is set. Raises SettingError."""
     text = settings.SEAL_KEYS.read(os.environ)
     try:
         if text.startswith("file:"):
-            text = await asyncio.to_thread(Path(text.removeprefix("file:")).read_text)
+            text = Path(text.removeprefix("file:")).read_text()
         return KeyRing.parse(text)
     except OSError as error:
         raise SettingError(f"{settings.SEAL_KEYS.name}: its file: {error.strerror}") from None
@@ -24,4 +25,8 @@ async def _read() -> KeyRing:
         raise SettingError(f"{settings.SEAL_KEYS.name}: {error}") from None
 
 
-sealer = Once(_read)
+async def _make() -> KeyRing:
+    return await asyncio.to_thread(read)
+
+
+sealer = Once(_make)

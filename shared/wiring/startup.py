@@ -1,30 +1,45 @@
-"""What a long-lived process does before it listens, and when it stops."""
+"""What a process does before it serves, and when it stops."""
 
 import asyncio
 import logging
 import os
+from importlib import import_module
 
 from shared.domain.errors import PlaygroundError, StoreUnavailable
 from shared.edge import config, settings
-from shared.wiring import callers, probing, serving
-from shared.wiring.cluster import api, cluster
+from shared.wiring import callers, cluster, probing, sealing, serving
 from shared.wiring.control import control
 from shared.wiring.looks import looks
 from shared.wiring.policies import policy
-from shared.wiring.sealing import sealer
 from shared.wiring.store import store
 
 log = logging.getLogger("playground.probe")
 _background: set[asyncio.Task[None]] = set()
 
 
+def check() -> None:
+    """Read every setting and load what would stall a loop that serves; opens nothing, waits for nobody.
+
+    All that Azure's host lets an app do before its first call, so `function_app.py` does it wherever
+    it is loaded. Raises SettingError.
+    """
+    config.validate(os.environ)
+    settings.policy(os.environ)
+    callers.read()
+    if serving.uses_cluster():
+        sealing.read()
+        cluster.spec()
+        import_module("shared.adapters.k8s.client")
+        probing.required = settings.REQUIRE_NETWORK_POLICY.read(os.environ)
+
+
 async def begin() -> None:
-    """Read every setting, open the store, load what would stall a loop that serves.
+    """What a long-lived process does besides: open the store, and the cluster's API.
 
     Raises SettingError, and StoreUnavailable if the store cannot be opened; that the cluster
     cannot be reached stops nobody: beats are heard without it.
     """
-    config.validate(os.environ)
+    check()
     await policy.get()
     await callers.certificates.get()
     if serving.uses_store():
@@ -34,11 +49,8 @@ async def begin() -> None:
             raise StoreUnavailable(f"{settings.STORE_URL.name}: {error}") from error
         await looks.get()
     if serving.uses_cluster():
-        await sealer.get()
         await control.get()
-        if settings.REQUIRE_NETWORK_POLICY.read(os.environ):
-            await probing.probe()
-        elif settings.PROBE.read(os.environ):
+        if settings.PROBE.read(os.environ) and not probing.required:
             _background.add(asyncio.create_task(_probe_aside()))
 
 
@@ -56,7 +68,8 @@ async def end() -> None:
         task.cancel()
     await asyncio.gather(*_background, return_exceptions=True)
     _background.clear()
-    for opened in (looks, control, cluster, api, store):
+    await probing.proof.close()
+    for opened in (looks, control, cluster.cluster, cluster.api, store):
         try:
             await opened.close()
         except PlaygroundError:

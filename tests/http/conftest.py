@@ -12,6 +12,7 @@ import pytest
 from selfhost.front import Front
 from selfhost.runtime import Runtime
 from selfhost.tls import server_context
+from shared.adapters.sealing import new_key
 from shared.domain.policy import Policy
 from shared.wiring import clocks, serving
 from tests.doubles.memory import MemoryStore
@@ -96,6 +97,7 @@ async def called(functions: dict[tuple[str, str], Any], people: People, world: W
 async def served(people: People, world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     monkeypatch.delitem(sys.modules, "function_app", raising=False)
     monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.setenv("PLAYGROUND_SEAL_KEYS", new_key())  # asked for when the app is loaded; the world has its own
     runtime = Runtime()
     await runtime.start(ROOT)
     context = server_context(people.factory.ca_file, people.server.key, people.server.certificate)

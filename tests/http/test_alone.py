@@ -87,6 +87,6 @@ async def test_each_function_starts_with_its_own_settings_alone(launch: Launch, 
     settings = {**STORE, **cluster} if name in OF_CLUSTER else NEEDS.get(name, STORE)
     process = launch(name, settings)
     modules = await process.order("modules")
-    assert bool(loaded(modules, "kubernetes")) == (name in OF_CLUSTER and name != "create_db")
+    assert bool(loaded(modules, "kubernetes")) == (name in OF_CLUSTER)
     others = [f"functions.{other}" for other in FUNCTIONS if other != name]
     assert loaded(modules, "azure.cosmos", *others) == []

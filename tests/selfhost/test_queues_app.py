@@ -13,6 +13,7 @@ from azure.storage.queue.aio import QueueClient
 from selfhost.queues import Polling, Queues
 from selfhost.runtime import Runtime
 from shared.adapters.looks_queue import QueueLooks, connect
+from shared.adapters.sealing import new_key
 from shared.domain.control import Control
 from shared.domain.leases import Lease
 from shared.domain.policy import Policy
@@ -63,6 +64,7 @@ async def app(
 ) -> AsyncIterator[Runtime]:
     """This project's app, its queue function brought what is in `queue`."""
     monkeypatch.setenv("PLAYGROUND_FUNCTIONS", "look_at_lease")
+    monkeypatch.setenv("PLAYGROUND_SEAL_KEYS", new_key())
     runtime = Runtime()
     await runtime.start(ROOT)
     assert [trigger.name for trigger in runtime.queues] == ["look_at_lease"]

@@ -155,6 +155,7 @@ async def test_its_timers_fire_and_outlive_a_failure(start: Start) -> None:
 HOOKED = """
 import os
 import azure.functions as func
+import hooks as startup
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 at_load = [os.environ.get("PLAYGROUND_CERTIFICATE_FROM"), os.environ.get("PLAYGROUND_CLIENT_CA")]
 @app.route("settings", methods=["GET"])
@@ -169,15 +170,12 @@ async def end(): print("ends", flush=True)
 
 @pytest.fixture
 def hooked(tmp_path: Path) -> Callable[[str], Path]:
-    """An app with a `shared.wiring.startup`, whose `begin` ends with the given statement."""
+    """An app with a `startup`, whose `begin` ends with the given statement."""
 
     def make(begin: str = "") -> Path:
         (tmp_path / "function_app.py").write_text(HOOKED)
         (tmp_path / "host.json").write_text('{"version": "2.0"}')
-        (tmp_path / "shared" / "wiring").mkdir(parents=True)
-        (tmp_path / "shared" / "__init__.py").touch()
-        (tmp_path / "shared" / "wiring" / "__init__.py").touch()
-        (tmp_path / "shared" / "wiring" / "startup.py").write_text(HOOKS.format(begin=begin))
+        (tmp_path / "hooks.py").write_text(HOOKS.format(begin=begin))
         return tmp_path
 
     return make
@@ -261,3 +259,19 @@ def test_an_option_that_means_nothing_is_refused(capsys: pytest.CaptureFixture[s
         main([option])
     assert caught.value.code == 2
     assert "error: " in capsys.readouterr().err
+
+
+async def test_a_blank_log_level_is_the_default(start: Start) -> None:
+    server = await start(PLAYGROUND_LOG_LEVEL=" ")
+    await server.listening()
+    assert await server.end(signal.SIGTERM) == (0, "", "")
+
+
+@pytest.mark.parametrize("level", ["FOO", "info", "20"])
+def test_a_log_level_that_is_none_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: str
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_LOG_LEVEL", level)
+    assert main([]) == 2
+    expected = "sqlflow_playground: PLAYGROUND_LOG_LEVEL: must be one of DEBUG, INFO, WARNING, ERROR\n"
+    assert capsys.readouterr().err == expected

@@ -20,12 +20,16 @@ WRONG = {
     "an unknown function": {"PLAYGROUND_FUNCTIONS": "greet,hunter2"},
     "a function twice": {"PLAYGROUND_FUNCTIONS": "greet,greet"},
     "a schedule": {"PLAYGROUND_REAP_SCHEDULE": "hunter2"},
+    "a schedule of five fields": {"PLAYGROUND_CANARY_SCHEDULE": "*/5 * * * *", "PLAYGROUND_FUNCTIONS": "greet"},
+    "a second that no minute has": {"PLAYGROUND_RECONCILE_SCHEDULE": "99 * * * * *"},
+    "a day that no month has": {"PLAYGROUND_REAP_SCHEDULE": "0 0 0 30 2 *"},
+    "a level that no log has": {"PLAYGROUND_LOG_LEVEL": "hunter2"},
     "a trust domain": {"PLAYGROUND_TRUST_DOMAIN": "Hunter2/hunter2"},
     "a store that cannot be": {"PLAYGROUND_STORE": "hunter2"},
     "a store where none can be": {"PLAYGROUND_STORE": "sqlite:///missing/leases.db"},
     "keys": {"PLAYGROUND_SEAL_KEYS": "hunter2", **CLUSTER},
     "a file of keys": {"PLAYGROUND_SEAL_KEYS": "file:hunter2", **CLUSTER},
-    "a kubeconfig": {"PLAYGROUND_KUBECONFIG": "hunter2", "PLAYGROUND_SEAL_KEYS": new_key(), **CLUSTER},
+    "a kubeconfig": {"PLAYGROUND_KUBECONFIG": "hunter2", **CLUSTER},
     "memory": {"PLAYGROUND_DATABASE_MEMORY": "1G", **CLUSTER},
 }
 
@@ -45,7 +49,8 @@ def test_a_wrong_setting_stops_the_start_and_is_named(
     factory: CertificateFactory, server: Made, tmp_path: Path, kind: str
 ):
     named = next(iter(WRONG[kind]))
-    environment = {"PYTHONPATH": str(ROOT), "PLAYGROUND_STORE": f"sqlite:///{tmp_path}/leases.db", **WRONG[kind]}
+    right = {"PLAYGROUND_STORE": f"sqlite:///{tmp_path}/leases.db", "PLAYGROUND_SEAL_KEYS": new_key()}
+    environment = {"PYTHONPATH": str(ROOT), **right, **WRONG[kind]}
     files = [f"--ca_crt={factory.ca_file}", f"--server_key={server.key}", f"--server_crt={server.certificate}"]
     ended = subprocess.run(
         [sys.executable, "-c", RUN, "--port=0", *files],
