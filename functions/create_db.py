@@ -2,11 +2,9 @@
 
 import azure.functions as func
 
-from shared.domain import databases
 from shared.domain.identity import Principal
 from shared.edge.web import Answer, Asked, endpoint
-from shared.wiring import callers
-from shared.wiring.control import control
+from shared.wiring import callers, databases
 
 bp = func.Blueprint()
 
@@ -24,5 +22,4 @@ class Database(Answer):
 @endpoint(callers.identify, body=CreateDb)
 async def create_db(caller: Principal, asked: CreateDb) -> Database:
     """Answers once the database can be used, or says within 18 s why it cannot."""
-    owner = caller.acting_for(asked.user_id)
-    return Database(data_source=await databases.create(await control.get(), owner))
+    return Database(data_source=await databases.create(caller.acting_for(asked.user_id)))
