@@ -1,6 +1,7 @@
 """The command: it serves until it is told to stop, or says in one line why it does not."""
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -275,3 +276,23 @@ def test_a_log_level_that_is_none_is_a_wrong_setting(
     assert main([]) == 2
     expected = "sqlflow_playground: PLAYGROUND_LOG_LEVEL: must be one of DEBUG, INFO, WARNING, ERROR\n"
     assert capsys.readouterr().err == expected
+
+
+FROZEN = """
+import gc
+import azure.functions as func
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("collector", methods=["GET"])
+async def collector(req: func.HttpRequest) -> str:
+    return repr([gc.get_freeze_count() > 10_000, gc.isenabled(), gc.get_threshold()])
+"""
+
+
+async def test_what_importing_made_is_looked_through_by_no_collection(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "function_app.py").write_text(FROZEN)
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    server = await start(app=tmp_path)
+    await server.listening()
+    reply = await (await server.connect()).ask(get("/api/collector"))
+    assert reply.body.decode() == repr([True, True, gc.get_threshold()])
+    await server.end(signal.SIGTERM)
