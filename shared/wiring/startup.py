@@ -16,6 +16,8 @@ from shared.wiring.store import store
 log = logging.getLogger("playground.probe")
 _background: set[asyncio.Task[None]] = set()
 
+TALKATIVE = ("azure.core", "azure.cosmos", "azure.identity")  # each request of theirs is several lines at INFO
+
 
 def check() -> None:
     """Read every setting and load what would stall a loop that serves; opens nothing, waits for nobody.
@@ -26,6 +28,9 @@ def check() -> None:
     config.validate(os.environ)
     settings.policy(os.environ)
     callers.read()
+    if settings.LOG_LEVEL.read(os.environ) != "DEBUG":
+        for name in TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
     if serving.uses_cluster():
         sealing.read()
         cluster.spec()

@@ -1,6 +1,7 @@
 """What a server does before it listens: only what its functions need, and what is wrong is said at once."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,11 +9,16 @@ from typing import Any
 
 import pytest
 
+from shared.adapters.cosmos import CosmosStore
+from shared.adapters.cosmos_container import CONTAINER
 from shared.adapters.sealing import new_key
 from shared.domain.errors import ClusterUnavailable, StoreUnavailable
 from shared.edge.config import SettingError
 from shared.wiring import callers, cluster, policies, probing, sealing, startup, store
+from tests.contract.conftest import TurnedClock
+from tests.doubles.cosmos_server import KEY, CosmosServer
 from tests.doubles.memory import MemoryStore
+from tests.samples import ALICE
 
 
 @pytest.fixture
@@ -93,6 +99,25 @@ async def test_a_required_network_policy_that_is_not_enforced_stops_the_start(
     cluster.cluster.set(object())  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="PLAYGROUND_REQUIRE_NETWORK_POLICY"):
         await begin("create_db", PLAYGROUND_SEAL_KEYS=new_key(), PLAYGROUND_REQUIRE_NETWORK_POLICY="true")
+
+
+@pytest.mark.parametrize("level", [None, "INFO", "WARNING", "DEBUG"])
+async def test_requests_to_the_store_are_not_logged_unless_everything_is(
+    begin: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, level: str | None
+):
+    caplog.set_level(level or "INFO")
+    for name in startup.TALKATIVE:
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
+    await begin("greet", **({"PLAYGROUND_LOG_LEVEL": level} if level else {}))
+    clock = TurnedClock()
+    server = await CosmosServer(clock).start()
+    server.make("playground", "leases", CONTAINER)
+    cosmos = CosmosStore(server.endpoint, "playground", "leases", key=KEY, clock=clock)
+    assert await cosmos.get(ALICE, "database") is None
+    await cosmos.close()
+    await server.stop()
+    told = {record.name.partition(".")[0] for record in caplog.records}
+    assert ("azure" in told) == (level == "DEBUG"), caplog.text
 
 
 async def test_after_its_end_it_can_begin_again(begin: Any):
