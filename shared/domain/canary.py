@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from shared.domain.errors import Conflict
-from shared.domain.hearing import DEAF, RECORD, Hearing, from_value, to_value
+from shared.domain.hearing import BIRTH, DEAF, RECORD, Hearing, from_value, to_value
 from shared.ports.leases import Record, Records
 
 
@@ -17,7 +17,7 @@ async def heard(records: Records, now: float) -> Hearing:
     """Write that the canary was heard `now`. Raises StoreUnavailable."""
     while True:
         record = await records.read(RECORD)
-        new = from_value(record.value).heard(now) if record else Hearing(now)
+        new = (from_value(record.value) if record else BIRTH).heard(now)
         changed = replace(record, value=to_value(new)) if record else Record(RECORD, to_value(new))
         try:
             await records.write(changed)

@@ -5,6 +5,7 @@ import secrets
 import string
 from dataclasses import dataclass, field
 
+from shared.domain.errors import SealBroken
 from shared.domain.leases import Lease, Owner
 from shared.ports.cluster import Life
 from shared.ports.sealer import Sealer
@@ -37,6 +38,16 @@ def unseal(sealer: Sealer, lease: Lease) -> Credentials:
     """The credentials of this life. Raises SealBroken."""
     password, root_password = json.loads(sealer.open(lease.credentials, _context(lease.owner, lease.generation)))
     return Credentials(password, root_password)
+
+
+def resealed(sealer: Sealer, lease: Lease) -> str:
+    """The lease's credentials under the key that seals now, so that older keys can be dropped one day."""
+    if not lease.credentials or not sealer.stale(lease.credentials):
+        return lease.credentials
+    try:
+        return seal(sealer, lease.owner, lease.generation, unseal(sealer, lease))
+    except SealBroken:  # whoever needs them will say so
+        return lease.credentials
 
 
 def life(sealer: Sealer, lease: Lease) -> Life:

@@ -9,7 +9,7 @@ from shared.domain.control import Control
 from shared.domain.errors import Conflict, Fenced, NotReady, StoreUnavailable
 from shared.domain.leases import Lease, Owner, State, new_generation
 from shared.domain.lifecycle import Seen, decide
-from shared.domain.look import carry_on, look, transition, write
+from shared.domain.look import carry_on, look, move, transition, write
 from shared.domain.policy import Policy
 from shared.ports.clock import Clock
 from shared.ports.leases import Leases
@@ -57,15 +57,17 @@ async def _further(control: Control, owner: Owner, lease: Lease | None) -> None:
     match lease.state if lease else None:
         case None | State.RELEASED:
             made = new_life(control, owner, lease, now, claim)
-            event = transition(lease, made, now, ACTOR)
-            written = await (control.leases.replace(made, event) if lease else control.leases.create(made, event))
+            if lease is None:
+                written = await control.leases.create(made, transition(None, made, now, ACTOR))
+            else:
+                written = await move(control.leases, lease, made, now, ACTOR)
         case State.HIBERNATED | State.HIBERNATING:
             assert lease
             written = await wake(control.leases, lease, now, claim, ACTOR)
         case State.FAILED:
             assert lease
             moved = lease.moved(State.DELETING, now, claim, "its owner asked for a new one")
-            written = await control.leases.replace(moved, transition(lease, moved, now, ACTOR))
+            written = await move(control.leases, lease, moved, now, ACTOR)
         case _:
             assert lease
             await _join(control, lease, now)
@@ -104,8 +106,8 @@ async def _join(control: Control, lease: Lease, now: float) -> None:
     if step.result is State.RUNNING:
         # Whoever made it may have died by now; if not, one of us loses this write and reads again.
         await write(control, lease, step, ACTOR, status)
-    else:  # it serves, but nobody has told it to stay since it was to sleep
-        await control.cluster.start(credentials.life(control.sealer, lease), lease.step)
+    else:  # it serves, but was not told to stay since it was to sleep: who has claimed it is about to tell
+        await asyncio.sleep(NOT_YET)
 
 
 async def _take(control: Control, lease: Lease) -> None:
@@ -141,7 +143,7 @@ def new_life(control: Control, owner: Owner, before: Lease | None, now: float, d
 async def wake(leases: Leases, lease: Lease, now: float, due_at: float, actor: str) -> Lease:
     """Write that a hibernated lease is used. Raises Conflict."""
     moved = replace(lease.moved(State.WAKING, now, due_at, "used again"), beat_at=max(lease.beat_at, now))
-    return await leases.replace(moved, transition(lease, moved, now, actor))
+    return await move(leases, lease, moved, now, actor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ PlaygroundError
 ├── StoreUnavailable     the store cannot be reached or is overloaded
 ├── ClusterUnavailable   the cluster cannot be reached or is overloaded
 ├── ClusterRefused       the cluster answered, and said no (quota, policy, rights)
+│   └── VolumeGone       it answered that the volume of a life is not there any more
 └── SealBroken           sealed credentials cannot be opened with the keys at hand
 """
 
@@ -57,6 +58,10 @@ class ClusterUnavailable(PlaygroundError):
 
 class ClusterRefused(PlaygroundError):
     """The cluster refused for a reason that waiting alone does not cure; `detail` says it."""
+
+
+class VolumeGone(ClusterRefused):
+    """The volume of a life that had one is proved not to be there: nothing of it is left to lose."""
 
 
 class SealBroken(PlaygroundError):

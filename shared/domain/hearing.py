@@ -6,7 +6,8 @@ from shared.domain.policy import CLOCK_SKEW, DAY, MINUTE, PLUGIN_INTERVAL
 
 RECORD = "hearing"
 LONGEST_SILENCE = 2 * MINUTE  # between two canary beats; more is a gap
-REMEMBERED = 3 * DAY  # gaps older than this matter to no period that counts silence
+REMEMBERED = 400 * DAY  # no period that counts silence may be longer
+GAPS = 100  # kept at most: those that are closest become one, so that we rather count as deaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,13 @@ class Hearing:
 
     def heard(self, now: float) -> "Hearing":
         """What is known after the canary was heard `now`."""
-        gaps = tuple(gap for gap in self.gaps if gap[1] > now - REMEMBERED)
+        gaps = [gap for gap in self.gaps if gap[1] > now - REMEMBERED]
         if now - self.heard_at > LONGEST_SILENCE:
-            gaps += ((self.heard_at, now),)
-        return Hearing(max(self.heard_at, now), gaps)
+            gaps.append((self.heard_at, now))
+        if len(gaps) > GAPS:
+            closest = min(range(1, len(gaps)), key=lambda i: gaps[i][0] - gaps[i - 1][1])
+            gaps[closest - 1 : closest + 1] = [(gaps[closest - 1][0], gaps[closest][1])]
+        return Hearing(max(self.heard_at, now), tuple(gaps))
 
     def silence(self, since: float, now: float) -> float:
         """Seconds of [since, now] in which a beat would have been heard."""
@@ -36,6 +40,7 @@ class Hearing:
 
 
 DEAF = Hearing(heard_at=float("-inf"))  # never heard of: trusts no silence
+BIRTH = Hearing(heard_at=0.0)  # what the first canary finds: all before it is one gap
 
 
 def to_value(hearing: Hearing) -> dict[str, object]:

@@ -109,10 +109,10 @@ def _decide_running(lease: Lease, seen: Seen, now: float, policy: Policy) -> Ste
     def step(state: State, due_at: float, reason: str, act: Act = Act.NOTHING) -> Step:
         return Step(intent=state, act=act, result=state, due_at=due_at, reason=reason, sample=sample, used_at=used_at)
 
-    if now - lease.beat_at < policy.silence and seen.status is None:
-        return step(State.RUNNING, lease.beat_at + policy.silence, "heard from")
     if seen.status is not None and seen.status.replicas == 0:
         return step(State.WAKING, now + policy.claim, "its workload was missing or stopped by somebody else", Act.START)
+    if now - lease.beat_at < policy.silence:
+        return step(State.RUNNING, lease.beat_at + policy.silence, "heard from")
 
     trusted = seen.hearing.trusted(now)
     used = max(lease.beat_at, used_at)

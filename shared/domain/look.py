@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 from shared.domain import credentials
 from shared.domain.control import Control
-from shared.domain.errors import ClusterRefused, ClusterUnavailable, Conflict, Fenced, SealBroken
+from shared.domain.errors import ClusterRefused, ClusterUnavailable, Conflict, Fenced, SealBroken, VolumeGone
 from shared.domain.hearing import DEAF, Hearing
 from shared.domain.leases import Event, Lease, Owner, State
 from shared.domain.lifecycle import Act, Seen, Step, decide
 from shared.ports.cluster import Status
+from shared.ports.leases import Leases
 
 log = logging.getLogger("playground.look")
 
@@ -34,13 +35,14 @@ async def look(
 ) -> Looked:
     """Claim `lease` and take it one step further.
 
-    With `wait` a start is watched until it is ready; with `thorough` the cluster is asked even
-    about a lease that was heard from. Raises Conflict if somebody else has written the lease
+    With `wait` a start is watched until it is ready; with `thorough`, and once a day anyway, the
+    cluster is asked even about a lease that was heard from. Raises Conflict if somebody else has written the lease
     since it was read, Fenced if somebody with a later step was at the cluster first, and
     StoreUnavailable; the lease is due again then.
     """
-    began = asyncio.get_running_loop().time()
-    claimed = await control.leases.replace(lease.claimed(control.clock.now() + control.policy.claim))
+    began, now = asyncio.get_running_loop().time(), control.clock.now()
+    thorough = thorough or lease.look_by <= now
+    claimed = await control.leases.replace(lease.claimed(now + control.policy.claim))
     deadline = began + control.policy.act
     seen = await observe(control, claimed, deadline, hearing=hearing, thorough=thorough)
     return await carry_on(control, claimed, seen, actor, deadline, wait=wait)
@@ -52,9 +54,10 @@ async def observe(
     """Ask the cluster what `decide` needs to know of this lease; what cannot be told is unknown."""
     status = evidence = None
     now, policy = control.clock.now(), control.policy
-    silent = lease.state is State.RUNNING and now - lease.beat_at >= policy.silence
+    running = lease.state is State.RUNNING
+    silent = running and now - lease.beat_at >= policy.silence
     late = lease.state in (State.PENDING, State.WAKING) and now - lease.since >= policy.start_timeout
-    if silent or late or (lease.state is State.RUNNING and thorough):
+    if silent or late or (running and thorough):
         with suppress(ClusterUnavailable, ClusterRefused, TimeoutError):  # unknown means busy
             async with asyncio.timeout_at(deadline):
                 status = await control.cluster.status(lease.generation)
@@ -71,34 +74,39 @@ async def carry_on(
     step = decide(lease, seen, control.clock.now(), control.policy)
     if step.intent is not lease.state:
         lease = await write(control, lease, replace(step, result=step.intent, due_at=lease.due_at), actor)
-        log.info(
-            "%s %s of %s: %s; %.1f h old, evidence %s",
-            step.intent,
-            lease.id,
-            lease.owner.key,
-            step.reason,
-            (control.clock.now() - lease.created_at) / 3600,
-            seen.evidence or "none",
-        )
-    status, gone, failure = await _perform(control, lease, step, deadline, wait)
+    done = await _perform(control, lease, step, deadline, wait)
     now = control.clock.now()
-    after = decide(lease, Seen(status), now, control.policy) if status else None
-    if gone:
+    after = decide(lease, Seen(done.status), now, control.policy) if done.status else None
+    if done.gone:
         step = replace(step, result=State.RELEASED, due_at=now + control.policy.tombstone)
+    elif done.lost:
+        step = replace(step, result=State.FAILED, due_at=now + control.policy.retention, reason=done.failure)
     elif after and after.act is Act.NOTHING and after.result is not lease.state:
         step = after
-    elif failure:
-        step = replace(step, result=lease.state, due_at=now + control.policy.backoff(lease.attempts), reason=failure)
-        log.warning("%s %s of %s: %s", step.act, lease.id, lease.owner.key, failure)
-    written = await write(control, lease, step, actor, status)
-    return Looked(written, before, step.act, failure)
+    elif done.failure:
+        due_at = now + control.policy.backoff(lease.attempts)
+        step = replace(step, result=lease.state, due_at=due_at, reason=done.failure)
+        log.warning("%s %s of %s: %s", step.act, lease.id, lease.owner.key, done.failure)
+    written = await write(control, lease, step, actor, done.status or seen.status)
+    return Looked(written, before, step.act, done.failure)
 
 
-async def _perform(
-    control: Control, lease: Lease, step: Step, deadline: float, wait: bool
-) -> tuple[Status | None, bool, str]:
-    """Do the step's act: (what its workload is like then, whether all is gone, why it failed)."""
-    cluster, status = control.cluster, None
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What an act came to: what its workload is like then, why it failed ("" if it did not).
+
+    `gone`: all of the life is; `lost`: its volume is, though nobody here deleted it.
+    """
+
+    status: Status | None = None
+    failure: str = ""
+    gone: bool = False
+    lost: bool = False
+
+
+async def _perform(control: Control, lease: Lease, step: Step, deadline: float, wait: bool) -> _Done:
+    """Do the step's act."""
+    cluster = control.cluster
     try:
         async with asyncio.timeout_at(deadline):
             match step.act:
@@ -107,19 +115,21 @@ async def _perform(
                 case Act.STOP:
                     await cluster.stop(lease.generation, lease.step)
                 case Act.DELETE:
-                    return None, await cluster.delete(lease.generation, lease.step, lease.volume), ""
+                    return _Done(gone=await cluster.delete(lease.generation, lease.step, lease.volume))
                 case Act.NOTHING:
-                    return None, False, ""
+                    return _Done()
             status = await cluster.status(lease.generation)
         if wait and step.act is Act.START and not status.ready:
             with suppress(TimeoutError):  # still starting is no failure
                 async with asyncio.timeout_at(deadline):
                     status = await cluster.wait_ready(lease.generation)
+    except VolumeGone as error:
+        return _Done(failure=error.detail, lost=True)
     except (ClusterUnavailable, ClusterRefused, SealBroken) as error:
-        return None, False, error.detail
+        return _Done(failure=error.detail)
     except TimeoutError:
-        return None, False, "the cluster took too long"
-    return status, False, status.failure
+        return _Done(failure="the cluster took too long")
+    return _Done(status, status.failure)
 
 
 async def write(control: Control, lease: Lease, step: Step, actor: str, status: Status | None = None) -> Lease:
@@ -127,8 +137,10 @@ async def write(control: Control, lease: Lease, step: Step, actor: str, status: 
     now, policy = control.clock.now(), control.policy
     look_by = now + policy.unseen if step.result is State.RUNNING else step.due_at
     sample, used_at = step.sample or lease.sample, max(lease.used_at, step.used_at)
+    lease = replace(lease, credentials=credentials.resealed(control.sealer, lease))
     if step.result is lease.state:
-        settled = step.act is Act.NOTHING
+        moved_to = status.address if status and status.ready and lease.state is State.RUNNING else ""
+        new_address = moved_to not in ("", lease.address)
         return await control.leases.replace(
             replace(
                 lease,
@@ -137,7 +149,9 @@ async def write(control: Control, lease: Lease, step: Step, actor: str, status: 
                 reason=step.reason,
                 sample=sample,
                 used_at=used_at,
-                attempts=0 if settled else lease.attempts + 1,
+                attempts=0 if step.act is Act.NOTHING else lease.attempts + 1,
+                address=moved_to or lease.address,
+                revision=lease.revision + new_address,
             )
         )
     moved = lease.moved(step.result, now, step.due_at, step.reason, look_by=look_by, sample=sample, used_at=used_at)
@@ -153,7 +167,24 @@ async def write(control: Control, lease: Lease, step: Step, actor: str, status: 
         )
     if step.result is State.RELEASED:
         moved = replace(moved, gone_at=step.due_at, credentials="", address="", volume="", sample=None)
-    return await control.leases.replace(moved, transition(lease, moved, now, actor))
+    return await move(control.leases, lease, moved, now, actor)
+
+
+async def move(leases: Leases, before: Lease, after: Lease, now: float, actor: str) -> Lease:
+    """Write a transition with its event; what takes something away from its owner is logged. Raises Conflict."""
+    written = await leases.replace(after, transition(before, after, now, actor))
+    if after.state in (State.HIBERNATING, State.HIBERNATED, State.FAILED, State.DELETING, State.RELEASED):
+        log.info(
+            "%s of %s is %s: %s; made %.1f h ago, last beat %.1f h ago, evidence %s",
+            after.id,
+            after.owner.key,
+            after.state,
+            after.reason,
+            (now - after.created_at) / 3600,
+            (now - after.beat_at) / 3600,
+            after.sample or "none",
+        )
+    return written
 
 
 def transition(before: Lease | None, after: Lease, now: float, actor: str) -> Event:

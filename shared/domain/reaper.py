@@ -55,12 +55,11 @@ async def reap(control: Control, hearing: Hearing, *, seconds: float = 50.0) -> 
         due = await control.leases.due(start, BATCH)
         fresh = [lease for lease in due if (lease.owner.key, lease.id, lease.step) not in seen]
         seen.update((lease.owner.key, lease.id, lease.step) for lease in fresh)
-        if fresh:
-            counts.due += len(fresh)
-            counts.late = max(counts.late, start - min(lease.due_at for lease in fresh))
-            await asyncio.gather(*map(one, fresh))
-        if not fresh or len(due) < BATCH:
+        if not fresh:
             break
+        counts.due += len(fresh)
+        counts.late = max(counts.late, start - min(lease.due_at for lease in fresh))
+        await asyncio.gather(*map(one, fresh))
     return counts
 
 
@@ -100,5 +99,5 @@ async def rehearse(control: Control, hearing: Hearing) -> AsyncIterator[tuple[Le
     now = control.clock.now()
     for lease in await control.leases.due(now, 10 * BATCH):
         deadline = asyncio.get_running_loop().time() + control.policy.act
-        seen = await observe(control, lease, deadline, hearing=hearing)
+        seen = await observe(control, lease, deadline, hearing=hearing, thorough=lease.look_by <= now)
         yield lease, decide(lease, seen, now, control.policy)

@@ -20,7 +20,7 @@ PAGE = 500
 
 @dataclass(slots=True)
 class Compared:
-    """What a pass found. `stopped`: it would have touched too much, and touched nothing."""
+    """What a pass found. `stopped`: there was more than a pass may touch, and some was left."""
 
     workloads: int = 0
     leases: int = 0
@@ -36,23 +36,27 @@ class Compared:
 async def reconcile(control: Control, hearing: Hearing) -> Compared:
     """Mark, and in a later pass stop, workloads without a lease; look at leases without a workload.
 
-    Volumes are never touched. Stops before it acts if that were more than max(3, 5 %) of the
-    workloads: then rather the comparison is wrong than the cluster.
+    Volumes are never touched. More than max(3, 5 %) of the workloads without a lease: then rather
+    the comparison is wrong than the cluster, and none is touched. Of the leases without a workload
+    so many are looked at and the others at the next pass, as each look asks the cluster again.
     """
     compared, now = Compared(), control.clock.now()
     owned, orphans = await _sort_workloads(control, compared, now)
     missing = await _missing(control, compared, owned)
     compared.orphans, compared.missing = len(orphans), len(missing)
-    touched, limit = len(orphans) + len(missing), max(3, compared.workloads * 5 // 100)
-    if touched > limit:
-        compared.stopped = True
+    limit = max(3, compared.workloads * 5 // 100)
+    compared.stopped = len(orphans) > limit or len(missing) > limit
+    if compared.stopped:
         log.error(
-            "reconcile would touch %d of %d workloads, more than %d: nothing was done",
-            touched,
+            "reconcile found %d workloads without a lease and %d leases without a workload, of %d workloads;"
+            " more than %d: the first are left alone, of the second as many are looked at",
+            len(orphans),
+            len(missing),
             compared.workloads,
             limit,
         )
-        return compared
+    if len(orphans) > limit:
+        orphans = []
     for workload in orphans:
         try:
             await control.cluster.mark_orphan(workload, now)
@@ -68,7 +72,7 @@ async def reconcile(control: Control, hearing: Hearing) -> Compared:
         except Exception:  # a bug in one must not end the pass for everybody else
             compared.failed += 1
             log.exception("orphan %s could not be marked", workload.generation)
-    for lease in missing:
+    for lease in missing[:limit]:
         try:
             await look(control, lease, "reconcile", hearing=hearing, thorough=True)
         except PlaygroundError as error:

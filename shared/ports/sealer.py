@@ -11,3 +11,6 @@ class Sealer(Protocol):
 
     def open(self, sealed: str, context: str) -> str:
         """The text. Raises SealBroken if the key is unknown, or text or context are not the sealed ones."""
+
+    def stale(self, sealed: str) -> bool:
+        """Whether it was sealed with another key than the one that seals now."""

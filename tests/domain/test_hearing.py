@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from shared.domain import canary
 from shared.domain.errors import StoreUnavailable
-from shared.domain.hearing import DEAF, LONGEST_SILENCE, RECORD, REMEMBERED, Hearing, from_value, to_value
+from shared.domain.hearing import DEAF, GAPS, LONGEST_SILENCE, RECORD, REMEMBERED, Hearing, from_value, to_value
 from shared.domain.policy import CLOCK_SKEW, DAY, HOUR, MINUTE, PLUGIN_INTERVAL
 from shared.ports.leases import Record
 from tests.doubles.memory import MemoryStore, Moment
 from tests.samples import T0
 
 seconds = st.floats(0, 10 * DAY)
+BEFORE = (0.0, T0)  # the gap that the first canary ends
 
 
 def test_a_canary_every_minute_leaves_no_gap():
@@ -30,14 +31,23 @@ def test_two_minutes_are_no_gap_and_a_moment_more_is_one():
     assert Hearing(T0).heard(T0 + LONGEST_SILENCE + 0.1).gaps == ((T0, T0 + LONGEST_SILENCE + 0.1),)
 
 
-def test_gaps_are_kept_in_order_and_forgotten_after_three_days():
+def test_gaps_are_kept_in_order_for_longer_than_any_retention():
     hearing = Hearing(T0)
     for at in (HOUR, DAY, 2 * DAY):
         hearing = hearing.heard(T0 + at)
     assert hearing.gaps == ((T0, T0 + HOUR), (T0 + HOUR, T0 + DAY), (T0 + DAY, T0 + 2 * DAY))
-    later = hearing.heard(T0 + REMEMBERED + HOUR)
-    assert later.gaps[0] == (T0 + HOUR, T0 + DAY), "the first ended three days ago"
     assert hearing.heard(T0 + REMEMBERED + HOUR - 1).gaps[0] == (T0, T0 + HOUR)
+    assert hearing.heard(T0 + REMEMBERED + HOUR).gaps[0] == (T0 + HOUR, T0 + DAY)
+
+
+def test_of_very_many_gaps_the_closest_become_one():
+    hearing = Hearing(T0)
+    for number in range(1, GAPS + 1):
+        hearing = hearing.heard(T0 + number * HOUR).heard(T0 + number * HOUR + MINUTE)
+    assert len(hearing.gaps) == GAPS
+    hearing = hearing.heard(T0 + (GAPS + 1) * HOUR)
+    assert len(hearing.gaps) == GAPS
+    assert hearing.gaps[0] == (T0, T0 + 2 * HOUR), "a minute in which we heard counts as deaf now"
 
 
 def test_a_canary_whose_clock_is_behind_takes_nothing_back():
@@ -108,9 +118,16 @@ async def test_before_the_first_canary_nothing_is_trusted():
 
 async def test_what_one_process_heard_another_reads():
     store = MemoryStore()
-    assert await canary.heard(store, T0) == Hearing(T0)
+    assert await canary.heard(store, T0) == Hearing(T0, (BEFORE,))
     heard = await canary.heard(store, T0 + HOUR)
-    assert heard == await canary.hearing(store) == Hearing(T0 + HOUR, ((T0, T0 + HOUR),))
+    assert heard == await canary.hearing(store) == Hearing(T0 + HOUR, (BEFORE, (T0, T0 + HOUR)))
+
+
+async def test_before_the_first_canary_there_was_no_silence():
+    store = MemoryStore()
+    heard = await canary.heard(store, T0)
+    assert heard.silence(T0 - DAY, T0 + MINUTE) == MINUTE
+    assert not heard.trusted(T0 + MINUTE)
 
 
 async def test_two_canaries_at_once_both_count():
@@ -126,13 +143,13 @@ async def test_two_canaries_at_once_both_count():
     done: list[bool] = []
     store.gate = both_read_first
     await asyncio.gather(canary.heard(store, T0 + MINUTE), canary.heard(store, T0 + 2 * MINUTE))
-    assert await canary.hearing(store) == Hearing(T0 + 2 * MINUTE)
+    assert await canary.hearing(store) == Hearing(T0 + 2 * MINUTE, (BEFORE,))
 
 
 async def test_the_first_two_canaries_of_all_write_one_record():
     store = MemoryStore()
     store.fail_next("write", "conflict")
-    assert await canary.heard(store, T0) == Hearing(T0)
+    assert await canary.heard(store, T0) == Hearing(T0, (BEFORE,))
     record = await store.read(RECORD)
     assert record is not None and isinstance(record, Record)
 
@@ -144,4 +161,4 @@ async def test_a_canary_that_the_store_did_not_take_is_not_heard(name: str):
     store.fail_next(name, "before")
     with pytest.raises(StoreUnavailable):
         await canary.heard(store, T0 + HOUR)
-    assert await canary.hearing(store) == Hearing(T0)
+    assert await canary.hearing(store) == Hearing(T0, (BEFORE,))

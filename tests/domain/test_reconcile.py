@@ -197,25 +197,33 @@ async def arrange(rig: Rig, agree: int, orphans: int, missing: int) -> tuple[Any
 
 
 @pytest.mark.parametrize(
-    ("agree", "orphans", "missing", "stops"),
-    [
-        (0, 3, 0, False), (0, 4, 0, True), (1, 2, 1, False), (1, 2, 2, True), (0, 0, 4, True), (50, 3, 0, False),
-        (75, 5, 0, True), (95, 5, 0, False), (97, 3, 2, False), (97, 3, 3, True), (190, 10, 0, False),
-        (189, 11, 0, True),
-    ],
-)  # fmt: skip
+    ("agree", "orphans", "marked"),
+    [(0, 3, 3), (0, 4, 0), (1, 2, 2), (50, 3, 3), (75, 5, 0), (95, 5, 5), (190, 10, 10), (189, 11, 0)],
+)
 @virtual
-async def test_more_than_three_and_a_twentieth_of_all_is_not_believed(
-    agree: int, orphans: int, missing: int, stops: bool, caplog: pytest.LogCaptureFixture
+async def test_more_orphans_than_three_and_a_twentieth_of_all_are_not_believed(
+    agree: int, orphans: int, marked: int, caplog: pytest.LogCaptureFixture
 ):
     rig = Rig()
-    control, listed = await arrange(rig, agree, orphans, missing)
-    rig.calls.clear()
+    control, listed = await arrange(rig, agree, orphans, 0)
     compared = await reconcile(control, DEAF)
-    assert (compared.orphans, compared.missing, compared.stopped) == (orphans, missing, stops)
-    assert len(listed.marked) == (0 if stops else orphans)
-    assert bool(rig.calls["replace"]) == (missing > 0 and not stops)
-    assert any(record.levelno == logging.ERROR for record in caplog.records) == stops
+    assert (compared.orphans, compared.stopped) == (orphans, marked < orphans)
+    assert len(listed.marked) == marked
+    assert any(record.levelno == logging.ERROR for record in caplog.records) == compared.stopped
+
+
+@pytest.mark.parametrize(("missing", "looked_at"), [(3, 3), (4, 3), (9, 3)])
+@virtual
+async def test_of_many_leases_without_a_workload_some_are_looked_at_in_each_pass(
+    missing: int, looked_at: int, caplog: pytest.LogCaptureFixture
+):
+    rig = Rig()
+    control, _ = await arrange(rig, 1, 1, missing)
+    compared = await reconcile(control, DEAF)
+    assert (compared.missing, compared.stopped) == (missing, looked_at < missing)
+    leases = [rig.lease(Owner("default", f"missing-{number}")) for number in range(missing)]
+    assert sum(lease.step > a_lease().step for lease in leases) == looked_at
+    assert any(record.levelno == logging.ERROR for record in caplog.records) == compared.stopped
 
 
 @pytest.mark.parametrize("error", [ClusterUnavailable("down"), ZeroDivisionError("a bug")])

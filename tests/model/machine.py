@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from shared.domain import databases
-from shared.domain.leases import Owner, State
+from shared.domain.leases import Owner, State, new_generation
 from shared.domain.policy import CLOCK_SKEW, DAY, HOUR, MINUTE
 from tests.model.network import Request
 from tests.model.world import OWNERS, Process, World
@@ -106,6 +106,17 @@ class LeaseMachine(RuleBasedStateMachine):
         self.world.reap(asked)
         self.all_of_one_arrives(asked, at_once)
 
+    @rule(process=processes, at_once=mostly)
+    def reconcile(self, process: int, at_once: bool) -> None:
+        asked = self.world.processes[process]
+        self.world.reconcile(asked)
+        self.all_of_one_arrives(asked, at_once)
+
+    @precondition(lambda self: not self.world.stranded())
+    @rule()
+    def the_store_forgets_one(self) -> None:
+        self.world.strand(new_generation())
+
     # --- what becomes of requests: they arrive in order, before others, twice, unanswered, or never
 
     @rule()
@@ -167,6 +178,7 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule()
     def kubelet_sleeps_or_wakes(self) -> None:
         self.world.kubernetes.controllers.asleep ^= True
+        self.world.run_alone(self.world.kubernetes.settle())
 
     @rule(owner=owners)
     def restart_the_server(self, owner: int) -> None:
@@ -235,7 +247,14 @@ class LeaseMachine(RuleBasedStateMachine):
         for owner in OWNERS:
             lease = world.lease(owner)
             assert lease is None or lease.state in SETTLED, f"{lease} has not settled"
+        for _ in range(2):  # sees what nobody owns, then stops it
+            world.pass_time(2 * HOUR)
+            self.run(healthy, lambda: world.reconcile(healthy))
+        for replicas, data in world.stranded():
+            assert (replicas, data) == (0, ["precious"]), "what nobody owns is stopped, and keeps its volume"
         for owner in OWNERS:
+            if (lease := world.lease(owner)) is not None and lease.state is State.HIBERNATED:
+                self.wake_by_a_beat(healthy, owner)
             before = world.lease(owner)
             answer = self.run(healthy, lambda owner=owner: world.create_db(healthy, owner))
             assert isinstance(answer, str), f"{owner} does not get a database: {answer!r}"
@@ -246,6 +265,14 @@ class LeaseMachine(RuleBasedStateMachine):
             if before is not None and before.state in (State.RUNNING, State.HIBERNATED):
                 assert after.generation == before.generation, f"{owner} was given another database"
         world.check()
+
+    def wake_by_a_beat(self, process: Process, owner: Owner) -> None:
+        world = self.world
+        beat = self.run(process, lambda: world.heart_beat(process, owner))
+        assert beat.renewed, f"{beat} for a hibernated database"
+        while world.posted:
+            self.run(process, lambda: world.look(process))
+        assert world.lease(owner).state is State.RUNNING, "a beat and its look do not bring it back"
 
     def run(self, process: Process, begin: Any) -> Any:
         """Run one piece of work to its end on a network that works."""

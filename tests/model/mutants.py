@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.adapters.k8s import fences
-from shared.domain import beats, databases, lifecycle, look
+from shared.domain import beats, credentials, databases, lifecycle, look
 from shared.domain.leases import Lease, State
 from shared.domain.lifecycle import Act, Step
-from shared.domain.policy import HOUR, MINUTE
 from shared.manifests import database as manifests
 from tests.doubles.memory import MemoryStore, slot
+from tests.model import stories
 from tests.model.machine import LeaseMachine
 
 
@@ -54,7 +54,7 @@ def _looks_before_it_acts(original: Any) -> Any:
             status = await control.cluster.status(lease.generation)
             wanted = 1 if step.act is Act.START else 0
             if status.replicas == wanted and (status.ready or not wanted):
-                return replace(status, step=10**9), False, ""
+                return look._Done(replace(status, step=10**9))
         return await original(control, lease, step, deadline, wait)
 
     return perform
@@ -167,112 +167,89 @@ def _overwrites_what_changed(original: Any) -> Any:
     return change
 
 
-def woken_while_the_stop_is_under_way(machine: LeaseMachine) -> None:
-    machine.begin("falling asleep", 1)
-    machine.heart_beat(1, 0, at_once=True)
-    machine.everything_arrives()
+def _acts_without_a_claim(original: Any) -> Any:
+    async def join(control: Any, lease: Lease, now: float) -> None:
+        if lease.due_at > now and lease.state in (State.PENDING, State.WAKING):
+            status = await control.cluster.status(lease.generation)
+            if status.ready and status.step < lease.step:
+                await control.cluster.start(credentials.life(control.sealer, lease), lease.step)
+        await original(control, lease, now)
+
+    return join
 
 
-def created_while_the_stop_is_under_way(machine: LeaseMachine) -> None:
-    machine.begin("falling asleep", 1)
-    machine.create_db(1, 0, at_once=True)
-    machine.everything_arrives()
+def _wakes_nobody(original: Any) -> Any:
+    async def wake(leases: Any, lease: Lease, now: float, due_at: float, actor: str) -> Lease:
+        return lease
 
-
-def joined_after_the_waker_died(machine: LeaseMachine) -> None:
-    machine.begin("falling asleep", 1)
-    machine.create_db(1, 0, at_once=False)
-    machine.overtake(1)  # it reads the lease
-    machine.overtake(1)  # and writes that it wakes
-    machine.crash(1)
-    machine.create_db(1, 0, at_once=True)
-    machine.everything_arrives()
-
-
-def made_anew_while_the_first_make_is_under_way(machine: LeaseMachine) -> None:
-    machine.begin("starting", 4)
-    machine.kubelet_sleeps_or_wakes()
-    for _ in range(2):  # tried once more, then given up
-        machine.time_passes(35 * MINUTE)
-        machine.reap(1, at_once=True)
-    machine.kubelet_sleeps_or_wakes()
-    machine.create_db(1, 0, at_once=True)
-    for _ in range(6):
-        machine.time_passes(2.0)
-        machine.all_of_one_arrives(machine.world.processes[1])
-    machine.everything_arrives()
-
-
-def asked_for_twice_while_no_pod_starts(machine: LeaseMachine) -> None:
-    machine.begin("starting", 0)
-    machine.kubelet_sleeps_or_wakes()
-    machine.everything_arrives()
-    machine.create_db(1, 0, at_once=True)
-    machine.time_passes(31.0)
-    machine.reap(1, at_once=True)
-    machine.everything_arrives()
-
-
-def heard_while_it_is_looked_at(machine: LeaseMachine) -> None:
-    machine.begin("looked at", 3)
-    machine.heart_beat(1, 0, at_once=True)
-    machine.everything_arrives()
-
-
-def connected_all_the_time(machine: LeaseMachine) -> None:
-    machine.begin("running", 0)
-    machine.connect(0, stays=True)
-    machine.idle(3)
-
-
-def connected_once_at_noon(machine: LeaseMachine) -> None:
-    machine.begin("running", 0)
-    machine.idle(2)
-    machine.connect(0, stays=False)
-    machine.idle(2)
-
-
-def beaten_again_after_ten_hours(machine: LeaseMachine) -> None:
-    machine.begin("running", 0)
-    machine.heart_beat(1, 0, at_once=True)
-    machine.idle(1)
-    machine.time_passes(4 * HOUR)
-    machine.heart_beat(1, 0, at_once=True)
-    machine.time_passes(7.5 * HOUR)
-    machine.reap(0, at_once=True)
-    machine.everything_arrives()
+    return wake
 
 
 MUTANTS = [
-    Mutant("an act does not look at the step", fences, "fence", _never_fenced, woken_while_the_stop_is_under_way),
+    Mutant(
+        "an act does not look at the step", fences, "fence", _never_fenced, stories.woken_while_the_stop_is_under_way
+    ),
     Mutant(
         "an act that conflicts overwrites what it did not read",
-        fences.Fences, "change", _overwrites_what_changed, woken_while_the_stop_is_under_way,
+        fences.Fences,
+        "change",
+        _overwrites_what_changed,
+        stories.woken_while_the_stop_is_under_way,
     ),
     Mutant(
         "a workload is made with a replica",
-        manifests, "stateful_set", _starts_when_made, made_anew_while_the_first_make_is_under_way,
+        manifests,
+        "stateful_set",
+        _starts_when_made,
+        stories.made_anew_while_the_first_make_is_under_way,
     ),
     Mutant(
         "a look believes what was before its act",
-        look, "_perform", _looks_before_it_acts, woken_while_the_stop_is_under_way,
+        look,
+        "_perform",
+        _looks_before_it_acts,
+        stories.woken_while_the_stop_is_under_way,
     ),
-    Mutant("a joiner believes any status", databases, "decide", _believes_any_status, joined_after_the_waker_died),
+    Mutant(
+        "a joiner believes any status", databases, "decide", _believes_any_status, stories.joined_after_the_waker_died
+    ),
     Mutant("a look acts without its intent", look, "decide", _acts_without_intent),
-    Mutant("an open connection is no use", lifecycle, "learn", _forgets_open_connections, connected_all_the_time),
-    Mutant("a past connection is no use", lifecycle, "learn", _forgets_past_connections, connected_once_at_noon),
+    Mutant(
+        "an open connection is no use", lifecycle, "learn", _forgets_open_connections, stories.connected_all_the_time
+    ),
+    Mutant(
+        "a past connection is no use", lifecycle, "learn", _forgets_past_connections, stories.connected_once_at_noon
+    ),
     Mutant("half an hour of silence is enough", look, "decide", _keeps_no_grace),
     Mutant("an hour of retention is enough", look, "decide", _keeps_no_retention),
-    Mutant("a beat leaves the etag", MemoryStore, "beat", _beats_silently, heard_while_it_is_looked_at),
-    Mutant("a replace compares nothing", MemoryStore, "replace", _compares_no_etag, heard_while_it_is_looked_at),
+    Mutant("a beat leaves the etag", MemoryStore, "beat", _beats_silently, stories.heard_while_it_is_looked_at),
+    Mutant(
+        "a replace compares nothing", MemoryStore, "replace", _compares_no_etag, stories.heard_while_it_is_looked_at
+    ),
     Mutant("a claim has no end", Lease, "claimed", _forgets_what_is_claimed),
     Mutant(
         "a beat is remembered for hours",
-        beats, "DURABLE", _remembers_beats_for_hours, beaten_again_after_ten_hours,
+        beats,
+        "DURABLE",
+        _remembers_beats_for_hours,
+        stories.beaten_again_after_ten_hours,
     ),
     Mutant(
         "a new life does not wait for the old one's end",
-        databases, "_further", _leaves_the_failed_behind, asked_for_twice_while_no_pod_starts,
+        databases,
+        "_further",
+        _leaves_the_failed_behind,
+        stories.asked_for_twice_while_no_pod_starts,
     ),
-    Mutant("a wake keeps the step", databases, "wake", _wakes_at_the_same_step, created_while_the_stop_is_under_way),
-]  # fmt: skip
+    Mutant(
+        "a joiner acts without a claim",
+        databases,
+        "_join",
+        _acts_without_a_claim,
+        stories.given_up_just_when_it_is_ready,
+    ),
+    Mutant("a beat says renewed and wakes nobody", databases, "wake", _wakes_nobody),
+    Mutant(
+        "a wake keeps the step", databases, "wake", _wakes_at_the_same_step, stories.created_while_the_stop_is_under_way
+    ),
+]

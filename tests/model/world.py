@@ -9,7 +9,6 @@ import asyncio
 import contextvars
 from collections import defaultdict
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 
 from shared.adapters.k8s.databases import Databases
@@ -19,129 +18,40 @@ from shared.domain.beats import RecentBeats
 from shared.domain.control import Control
 from shared.domain.errors import ClusterUnavailable, PlaygroundError, StoreUnavailable
 from shared.domain.hearing import Hearing
-from shared.domain.leases import Event, Lease, Owner, State
+from shared.domain.leases import Lease, Owner, State
 from shared.domain.look import look_now
 from shared.domain.policy import CLOCK_SKEW, Policy
+from shared.domain.reconcile import reconcile
 from shared.manifests.mariadb import Spec
-from shared.ports.cluster import Evidence
-from tests.doubles.kubernetes import Kubernetes
+from shared.ports.cluster import Life as MadeLife
 from tests.doubles.mariadb import Server
-from tests.doubles.memory import MemoryStore
+from tests.model.invariants import OWNERS, Invariants
 from tests.model.network import Network, Request, Wire
+from tests.model.watched import (
+    PROCESS,
+    Asked,
+    HeardDatabases,
+    Life,
+    PostedLooks,
+    Process,
+    WatchedKubernetes,
+    WatchedStore,
+    WorldClock,
+    owned_task,
+)
 from tests.virtual import VirtualLoop
 
-T0 = 1_800_000_000.0
-OWNERS = (Owner("t", "alice"), Owner("t", "bob/../x"))
+STRANGER = Owner("t", "carol")
+
 POLICY = Policy(delete_without_archive=True)
 KEYS = KeyRing.parse(new_key())
 SPEC = Spec(image="mariadb")
-UNSURE = 2 * CLOCK_SKEW + 60.0  # how far two processes and a slow look may disagree about a period
 
 
-class WorldClock:
-    """A process's clocks: true time plus how wrong it is."""
-
-    def __init__(self, loop: VirtualLoop, wrong: float = 0.0):
-        self._loop, self._wrong = loop, wrong
-
-    def now(self) -> float:
-        return T0 + self._loop.time() + self._wrong
-
-    def monotonic(self) -> float:
-        return self._loop.time()
-
-
-@dataclass
-class Life:
-    """What is true of one generation, whatever anybody believes."""
-
-    owner: Owner
-    ready: bool = False
-    used_at: float = float("-inf")  # last moment at which a connection was open or came
-    asking: "Asked | None" = None  # what its server said, whether or not anybody heard it
-    asked: "Asked | None" = None  # the last that a look heard
-    moved_at: float = float("-inf")  # last transition
-    slept_at: float | None = None  # when it was seen to be at 0 replicas
-    data: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was true when a server was asked: when, how long since its last use, whether it worked."""
-
-    at: float
-    unused_for: float
-    executing: bool
-
-
-class WatchedStore(MemoryStore):
-    """The store, telling the world of every transition."""
-
-    world: "World"
-
-    async def create(self, lease: Lease, event: Event) -> Lease:
-        written = await super().create(lease, event)
-        self.world.witness(None, written)
-        return written
-
-    async def replace(self, lease: Lease, event: Event | None = None) -> Lease:
-        before = await super().get(lease.owner, lease.id)
-        written = await super().replace(lease, event)
-        self.world.witness(before, written)
-        return written
-
-
-class WatchedKubernetes(Kubernetes):
-    """Kubernetes, telling the world when a server is asked what it counts."""
-
-    world: "World"
-
-    def _run(self, pod: str, argv: Any) -> Any:
-        output = super()._run(pod, argv)
-        self.world.lives[pod.removeprefix("pg-").removesuffix("-0")].asking = self.world.truth(pod)
-        return output
-
-
-class HeardDatabases(Databases):
-    """The real adapter, telling the world what its caller came to know."""
-
-    world: "World"
-
-    async def evidence(self, generation: str) -> Evidence | None:
-        heard = await super().evidence(generation)
-        if heard is not None:
-            self.world.lives[generation].asked = self.world.lives[generation].asking
-        return heard
-
-
-PROCESS: contextvars.ContextVar["Process"] = contextvars.ContextVar("PROCESS")
-
-
-@dataclass
-class Process:
-    """One instance of the control plane."""
-
-    name: str
-    control: Control
-    recent: RecentBeats
-    work: list[asyncio.Task[Any]] = field(default_factory=list)  # what it was asked to do
-    tasks: list[asyncio.Task[Any]] = field(default_factory=list)  # and everything that runs for it
-
-
-class PostedLooks:
-    """Looks that a process posted: any process may pick them up, or nobody."""
-
-    def __init__(self, posted: list[tuple[Owner, str]]):
-        self._posted = posted
-
-    async def post(self, owner: Owner, id: str) -> None:
-        self._posted.append((owner, id))
-
-
-class World:
+class World(Invariants):
     def __init__(self, policy: Policy = POLICY) -> None:
         self.loop = VirtualLoop(hurry=False)
-        self.loop.set_task_factory(_owned_task)
+        self.loop.set_task_factory(owned_task)
         self.policy = policy
         self.network = Network()
         self.clock = WorldClock(self.loop)
@@ -214,9 +124,14 @@ class World:
             if answer.renewed and answer.state == State.RUNNING:
                 # It may repeat what was written up to 30 s ago.
                 self.acknowledged[owner] = max(self.acknowledged[owner], began - 30)
+            if answer.renewed:
+                self.check_awake(owner, began - 30)
             return answer
 
         return self.begin(process, beat())
+
+    def reconcile(self, process: Process) -> asyncio.Task[Any]:
+        return self.begin(process, reconcile(process.control, Hearing(process.control.clock.now())))
 
     def reap(self, process: Process) -> asyncio.Task[Any]:
         return self.begin(process, reaper.reap(process.control, Hearing(process.control.clock.now())))
@@ -302,78 +217,26 @@ class World:
             self.abandon(process)
         self.loop.close()
 
-    # --- what must never be
+    def strand(self, generation: str) -> None:
+        """A database that runs, with data, and of which the store knows nothing: it was restored from an older copy."""
+        life = MadeLife(STRANGER, databases.ID, generation, "p" * 32, "r" * 32)
+        cluster = Databases(self.kubernetes, SPEC, "plane")
+        self.run_alone(cluster.start(life, 1))
+        claim = self.kubernetes.objects["PersistentVolumeClaim", f"pg-{generation}"]
+        self.kubernetes.volumes[claim["metadata"]["uid"]].append("precious")
 
-    def witness(self, before: Lease | None, after: Lease) -> None:
-        """`moved`, its verdict kept for `settle`: the code under test may catch what is raised in here."""
-        try:
-            self.moved(before, after)
-        except AssertionError as error:
-            self.broken = self.broken or error
+    def stranded(self) -> list[tuple[int, list[str]]]:
+        """Of each such database: how many replicas it has, and what is on its volume."""
+        return [
+            (workload["spec"]["replicas"], self.kubernetes.volumes[volume["metadata"]["uid"]])
+            for workload in self.kubernetes.find("StatefulSet")
+            for volume in self.kubernetes.find("PersistentVolumeClaim")
+            if volume["metadata"]["name"] == workload["metadata"]["name"]
+            and workload["metadata"]["annotations"]["playground.dev/owner"] == STRANGER.key
+        ]
 
-    def moved(self, before: Lease | None, after: Lease) -> None:
-        """A write has happened: check the transition, learn what it says."""
-        assert after.due_at <= after.look_by, f"due after it must be looked at: {after}"
-        assert after.due_at <= self.now + max(self.policy.retention, self.policy.tombstone) + UNSURE
-        life = self.lives.setdefault(after.generation, Life(after.owner))
-        if before is not None and before.state is after.state:
-            return
-        moved_before, life.moved_at = life.moved_at, self.now
-        match after.state:
-            case State.RUNNING:
-                life.ready, life.slept_at = True, None
-            case State.HIBERNATING if before is not None and before.state is State.RUNNING:
-                self.check_hibernation(after, life)
-            case State.HIBERNATED:
-                # The write may have been under way for days: what it says of the past must be possible.
-                assert moved_before - UNSURE <= after.since <= self.now + UNSURE, "asleep since it was awake"
-                life.slept_at = max(moved_before, after.since)
-            case State.FAILED:
-                assert not life.ready, "a life that was ready counts as failed"
-            case State.DELETING:
-                assert not life.ready or self.may_delete(life), f"deleting {after.generation} too early"
-
-    def check_hibernation(self, lease: Lease, life: Life) -> None:
-        capped = "no use was proved" in lease.reason
-        period = self.policy.hard_cap if capped else self.policy.grace
-        heard = self.acknowledged[lease.owner]
-        assert self.now - heard >= period - UNSURE, f"hibernated {self.now - heard:.0f} s after an acknowledged beat"
-        asked = life.asked
-        if asked is not None and self.now - asked.at < 60:
-            assert not asked.executing, "hibernated although a statement ran when its server was asked"
-        if not capped:
-            assert asked is not None and asked.unused_for >= period - UNSURE, "hibernated although it was in use"
-
-    def may_delete(self, life: Life) -> bool:
-        return (
-            self.policy.delete_without_archive
-            and life.slept_at is not None
-            and self.now - life.slept_at >= self.policy.retention - UNSURE
-        )
-
-    def check(self) -> None:
-        for owner in OWNERS:
-            lease = self.lease(owner)
-            if lease is not None and lease.state is State.RUNNING:
-                workload = self.kubernetes.objects.get(("StatefulSet", f"pg-{lease.generation}"))
-                assert workload and workload["spec"]["replicas"] == 1, f"{lease.generation} runs only by its lease"
-        for owner, most in self.kubernetes.most_at_once.items():
-            assert most <= 1, f"{most} generations of {owner} had a replica at once"
-        for deletion in self.kubernetes.deletions[self.deletions_seen :]:
-            life = self.lives.get(deletion.name.removeprefix("pg-"))
-            if life is not None and life.ready:
-                assert self.may_delete(life), f"storage of {deletion.name} was deleted too early"
-                lease = self.lease(life.owner)
-                current = lease is not None and f"pg-{lease.generation}" == deletion.name
-                assert not current or lease.state in (State.DELETING, State.RELEASED)
-        self.deletions_seen = len(self.kubernetes.deletions)
-
-
-def _owned_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **kwargs: Any) -> asyncio.Task[Any]:
-    """Every task belongs to the process in whose context it began, and dies with it."""
-    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **kwargs)
-    context = kwargs.get("context")
-    process = context.get(PROCESS) if context else PROCESS.get(None)
-    if process is not None:
-        process.tasks.append(task)
-    return task
+    def run_alone(self, work: Coroutine[Any, Any, None]) -> None:
+        """Something that no process of ours does, and no network disturbs."""
+        task = self.loop.create_task(work)
+        self.loop.settle()
+        task.result()

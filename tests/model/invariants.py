@@ -1,0 +1,92 @@
+"""What must never be, checked at every write and after every request."""
+
+from shared.domain.leases import Lease, Owner, State
+from shared.domain.policy import CLOCK_SKEW, Policy
+from tests.model.watched import Life, WatchedKubernetes
+
+UNSURE = 2 * CLOCK_SKEW + 60.0  # how far two processes and a slow look may disagree about a period
+OWNERS = (Owner("t", "alice"), Owner("t", "bob/../x"))
+
+
+class Invariants:
+    """The checks of a `World`, over what is true there."""
+
+    policy: Policy
+    kubernetes: WatchedKubernetes
+    lives: dict[str, Life]
+    acknowledged: dict[Owner, float]
+    broken: AssertionError | None
+    deletions_seen: int
+
+    def witness(self, before: Lease | None, after: Lease) -> None:
+        """`moved`, its verdict kept for `settle`: the code under test may catch what is raised in here."""
+        try:
+            self.moved(before, after)
+        except AssertionError as error:
+            self.broken = self.broken or error
+
+    def moved(self, before: Lease | None, after: Lease) -> None:
+        """A write has happened: check the transition, learn what it says."""
+        assert after.due_at <= after.look_by, f"due after it must be looked at: {after}"
+        assert after.due_at <= self.now + max(self.policy.retention, self.policy.tombstone) + UNSURE
+        life = self.lives.setdefault(after.generation, Life(after.owner))
+        if before is not None and before.state is after.state:
+            return
+        moved_before, life.moved_at = life.moved_at, self.now
+        match after.state:
+            case State.RUNNING:
+                life.ready, life.slept_at = True, None
+            case State.HIBERNATING if before is not None and before.state is State.RUNNING:
+                self.check_hibernation(after, life)
+            case State.HIBERNATED:
+                # The write may have been under way for days: what it says of the past must be possible.
+                assert moved_before - UNSURE <= after.since <= self.now + UNSURE, "asleep since it was awake"
+                life.slept_at = max(moved_before, after.since)
+            case State.FAILED:
+                assert not life.ready, "a life that was ready counts as failed"
+            case State.DELETING:
+                assert not life.ready or self.may_delete(life), f"deleting {after.generation} too early"
+
+    def check_hibernation(self, lease: Lease, life: Life) -> None:
+        capped = "no use was proved" in lease.reason
+        period = self.policy.hard_cap if capped else self.policy.grace
+        heard = self.acknowledged[lease.owner]
+        assert self.now - heard >= period - UNSURE, f"hibernated {self.now - heard:.0f} s after an acknowledged beat"
+        asked = life.asked
+        if asked is not None and self.now - asked.at < 60:
+            assert not asked.executing, "hibernated although a statement ran when its server was asked"
+        if not capped:
+            assert asked is not None and asked.unused_for >= period - UNSURE, "hibernated although it was in use"
+
+    def may_delete(self, life: Life) -> bool:
+        return (
+            self.policy.delete_without_archive
+            and life.slept_at is not None
+            and self.now - life.slept_at >= self.policy.retention - UNSURE
+        )
+
+    def check(self) -> None:
+        for owner in OWNERS:
+            lease = self.lease(owner)
+            if lease is not None and lease.state is State.RUNNING:
+                workload = self.kubernetes.objects.get(("StatefulSet", f"pg-{lease.generation}"))
+                assert workload and workload["spec"]["replicas"] == 1, f"{lease.generation} runs only by its lease"
+        for owner, most in self.kubernetes.most_at_once.items():
+            assert most <= 1, f"{most} generations of {owner} had a replica at once"
+        for deletion in self.kubernetes.deletions[self.deletions_seen :]:
+            life = self.lives.get(deletion.name.removeprefix("pg-"))
+            if life is not None and life.ready:
+                assert self.may_delete(life), f"storage of {deletion.name} was deleted too early"
+                lease = self.lease(life.owner)
+                current = lease is not None and f"pg-{lease.generation}" == deletion.name
+                assert not current or lease.state in (State.DELETING, State.RELEASED)
+        self.deletions_seen = len(self.kubernetes.deletions)
+
+    def check_awake(self, owner: Owner, since: float) -> None:
+        """What was answered `renewed` does not sleep, unless it fell asleep again meanwhile."""
+        lease = self.lease(owner)
+        if lease is not None and lease.state in (State.HIBERNATING, State.HIBERNATED):
+            moved_at = self.lives[lease.generation].moved_at
+            self.broken = self.broken or (
+                None if moved_at >= since else AssertionError(f"renewed, but it has been {lease.state} for long")
+            )

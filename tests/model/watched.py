@@ -1,0 +1,130 @@
+"""What a world is made of: processes, their clocks, and doubles that tell it what they see."""
+
+import asyncio
+import contextvars
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from shared.adapters.k8s.databases import Databases
+from shared.domain.beats import RecentBeats
+from shared.domain.control import Control
+from shared.domain.leases import Event, Lease, Owner
+from shared.ports.cluster import Evidence
+from tests.doubles.kubernetes import Kubernetes
+from tests.doubles.memory import MemoryStore
+from tests.virtual import VirtualLoop
+
+if TYPE_CHECKING:
+    from tests.model.world import World
+
+T0 = 1_800_000_000.0
+
+
+class WorldClock:
+    """A process's clocks: true time plus how wrong it is."""
+
+    def __init__(self, loop: VirtualLoop, wrong: float = 0.0):
+        self._loop, self._wrong = loop, wrong
+
+    def now(self) -> float:
+        return T0 + self._loop.time() + self._wrong
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+
+@dataclass
+class Life:
+    """What is true of one generation, whatever anybody believes."""
+
+    owner: Owner
+    ready: bool = False
+    used_at: float = float("-inf")  # last moment at which a connection was open or came
+    asking: "Asked | None" = None  # what its server said, whether or not anybody heard it
+    asked: "Asked | None" = None  # the last that a look heard
+    moved_at: float = float("-inf")  # last transition
+    slept_at: float | None = None  # when it was seen to be at 0 replicas
+    data: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was true when a server was asked: when, how long since its last use, whether it worked."""
+
+    at: float
+    unused_for: float
+    executing: bool
+
+
+class WatchedStore(MemoryStore):
+    """The store, telling the world of every transition."""
+
+    world: "World"
+
+    async def create(self, lease: Lease, event: Event) -> Lease:
+        written = await super().create(lease, event)
+        self.world.witness(None, written)
+        return written
+
+    async def replace(self, lease: Lease, event: Event | None = None) -> Lease:
+        before = await super().get(lease.owner, lease.id)
+        written = await super().replace(lease, event)
+        self.world.witness(before, written)
+        return written
+
+
+class WatchedKubernetes(Kubernetes):
+    """Kubernetes, telling the world when a server is asked what it counts."""
+
+    world: "World"
+
+    def _run(self, pod: str, argv: Any) -> Any:
+        output = super()._run(pod, argv)
+        self.world.lives[pod.removeprefix("pg-").removesuffix("-0")].asking = self.world.truth(pod)
+        return output
+
+
+class HeardDatabases(Databases):
+    """The real adapter, telling the world what its caller came to know."""
+
+    world: "World"
+
+    async def evidence(self, generation: str) -> Evidence | None:
+        heard = await super().evidence(generation)
+        if heard is not None:
+            self.world.lives[generation].asked = self.world.lives[generation].asking
+        return heard
+
+
+PROCESS: contextvars.ContextVar["Process"] = contextvars.ContextVar("PROCESS")
+
+
+@dataclass
+class Process:
+    """One instance of the control plane."""
+
+    name: str
+    control: Control
+    recent: RecentBeats
+    work: list[asyncio.Task[Any]] = field(default_factory=list)  # what it was asked to do
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)  # and everything that runs for it
+
+
+class PostedLooks:
+    """Looks that a process posted: any process may pick them up, or nobody."""
+
+    def __init__(self, posted: list[tuple[Owner, str]]):
+        self._posted = posted
+
+    async def post(self, owner: Owner, id: str) -> None:
+        self._posted.append((owner, id))
+
+
+def owned_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **kwargs: Any) -> asyncio.Task[Any]:
+    """Every task belongs to the process in whose context it began, and dies with it."""
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **kwargs)
+    context = kwargs.get("context")
+    process = context.get(PROCESS) if context else PROCESS.get(None)
+    if process is not None:
+        process.tasks.append(task)
+    return task
