@@ -23,12 +23,16 @@ SETTINGS: "dict[str, Setting[Any]]" = {}
 
 @dataclass(frozen=True)
 class Setting[T]:
-    """One environment variable. `default` is text as a user would write it; None: it must be set."""
+    """One environment variable. `default` is text as a user would write it; None: it must be set.
+
+    `parts` are names that may stand for it, or beside it, as `<name>__<part>`: Azure's host reads those.
+    """
 
     name: str
     parse: Callable[[str], T]
     default: str | None
     meaning: str
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         SETTINGS[self.name] = self
@@ -154,6 +158,9 @@ def validate(environment: Mapping[str, str], also: Iterable[str] = ()) -> None:
     """Read every setting that is set, and refuse PLAYGROUND_… names that nobody reads."""
     for name in sorted(environment):
         if not name.startswith(PREFIX) or name in also:
+            continue
+        whole, _, part = name.partition("__")
+        if part and whole in SETTINGS and part.lower() in map(str.lower, SETTINGS[whole].parts):  # .NET knows no case
             continue
         if name not in SETTINGS:
             near = difflib.get_close_matches(

@@ -34,6 +34,15 @@ LOOKS_VIA = Setting(
     "how looks are posted: `inprocess`, or `queue:<url of an Azure Storage queue service>`",
 )  # fmt: skip
 LOOKS_QUEUE = Setting("PLAYGROUND_LOOKS_QUEUE", QUEUE, "looks", "name of the queue that brings looks")
+LOOKS_STORAGE = Setting(
+    "PLAYGROUND_LOOKS_STORAGE", str, "",
+    "in Azure, where `look_at_lease` finds its queue: `PLAYGROUND_LOOKS_STORAGE__queueServiceUri`, with `__credential` "
+    "and `__clientId` for an identity of its own; or a connection string",
+    # As Azure's host knows them:
+    # https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger#connections
+    parts=("queueServiceUri", "serviceUri", "accountName", "credential", "clientId", "managedIdentityResourceId",
+           "tenantId"),
+)  # fmt: skip
 SEAL_KEYS = Setting(
     "PLAYGROUND_SEAL_KEYS", str, "file:.playground/seal_keys",
     "keys that seal credentials: `<id>:<base64 of 32 bytes>`, separated by commas, newest first; or `file:<path>`",

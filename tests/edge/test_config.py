@@ -123,6 +123,20 @@ def test_names_of_others_are_nobodys_business():
     config.validate({"PLAYGROUNDS": "x", "SQLFLOW_PLAYGROUND_SERVRE": "x", "PATH": "/bin", "playground_grace": "x"})
 
 
+@pytest.mark.parametrize("part", ["queueServiceUri", "QUEUESERVICEURI", "accountName", "credential", "clientId"])
+def test_a_connection_of_azures_host_may_be_in_parts(part: str):
+    config.validate({f"PLAYGROUND_LOOKS_STORAGE__{part}": "https://account.example"})
+
+
+@pytest.mark.parametrize(
+    "name", ["PLAYGROUND_LOOKS_STORAGE__key", "PLAYGROUND_LOOKS_STORAGE__", "PLAYGROUND_LOOKS__queueServiceUri",
+             "PLAYGROUND_LOOKS_STORAGE_queueServiceUri"],
+)  # fmt: skip
+def test_parts_that_it_does_not_have_are_refused(name: str):
+    with pytest.raises(SettingError, match=f"^{name} is not a setting"):
+        config.validate({name: "x"})
+
+
 def test_what_somebody_else_reads_may_be_named():
     config.validate({"PLAYGROUND_MINE": "1"}, also=["PLAYGROUND_MINE"])
 

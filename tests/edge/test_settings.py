@@ -3,17 +3,20 @@
 from dataclasses import fields
 from pathlib import Path
 
+import azure.functions as func
 import pytest
 
 from scripts.settings_table import rows
 from shared.domain.policy import Policy
 from shared.edge import config, settings
 from shared.edge.config import SETTINGS, SettingError
+from shared.wiring import serving
 
 README = Path(__file__).parents[2] / "README.md"
 SECRET = "hunter2 ;$(id)"
-FREE = {"PLAYGROUND_SEAL_KEYS", "PLAYGROUND_CLIENT_CA", "PLAYGROUND_KUBECONFIG", "PLAYGROUND_CANARY_CERT",
-        "PLAYGROUND_CANARY_KEY", "PLAYGROUND_CANARY_CA"}  # fmt: skip  # files, or what only its reader can judge
+# Files, or what only its reader can judge.
+FREE = {"PLAYGROUND_SEAL_KEYS", "PLAYGROUND_LOOKS_STORAGE", "PLAYGROUND_CLIENT_CA", "PLAYGROUND_KUBECONFIG",
+        "PLAYGROUND_CANARY_CERT", "PLAYGROUND_CANARY_KEY", "PLAYGROUND_CANARY_CA"}  # fmt: skip
 WRONG = {"PLAYGROUND_FUNCTIONS": "hunter2,hunter2"} | {
     name: SECRET for name in SETTINGS if name not in FREE and name != "PLAYGROUND_FUNCTIONS"
 }
@@ -82,6 +85,18 @@ def test_names_are_in_one_style_and_meanings_one_line():
 def test_readme_has_every_setting_with_its_default_and_meaning(name: str):
     (row,) = [row for row in rows() if f"`{name}`" in row]
     assert row in README.read_text().splitlines(), "run scripts/settings_table.py"
+
+
+def test_readme_tells_of_what_azures_host_reads_for_a_trigger(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("PLAYGROUND_FUNCTIONS", raising=False)
+    app = func.FunctionApp()
+    for blueprint in serving.blueprints():
+        app.register_functions(blueprint)
+    triggers = [function.get_trigger() for function in app.get_functions()]
+    connections = {trigger.connection for trigger in triggers if getattr(trigger, "connection", None)}
+    assert connections == {settings.LOOKS_STORAGE.name}
+    for name in connections:
+        assert any(line.startswith(f"| `{name}` |") for line in README.read_text().splitlines())
 
 
 def test_readme_has_no_other_settings():
