@@ -124,6 +124,10 @@ def policy(environment: Mapping[str, str]) -> Policy:
     )  # fmt: skip
     if chosen.silence < 2 * PLUGIN_INTERVAL:
         raise SettingError(f"{SILENCE.name} must be at least 20 min: the notebook plugin beats every 10 min")
+    if chosen.silence > chosen.unseen / 2:  # a beat may push the next look no further than that
+        raise SettingError(
+            f"{SILENCE.name} must be at most {chosen.unseen / 7200:.0f} h: half the time between two looks"
+        )
     if chosen.start_timeout < chosen.claim:
         raise SettingError(f"{START_TIMEOUT.name} must be at least {chosen.claim:.0f} s: so long one look may take")
     if chosen.grace < chosen.silence:

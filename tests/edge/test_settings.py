@@ -7,7 +7,7 @@ import azure.functions as func
 import pytest
 
 from scripts.settings_table import rows
-from shared.domain.policy import Policy
+from shared.domain.policy import PLUGIN_INTERVAL, Policy
 from shared.edge import config, settings
 from shared.edge.config import SETTINGS, SettingError
 from shared.wiring import serving
@@ -60,6 +60,11 @@ def test_each_setting_of_the_policy_reaches_it_and_nothing_else(name: str, field
         ({"PLAYGROUND_SILENCE": "PT19M"}, ["PLAYGROUND_SILENCE", "20 min"]),
         ({"PLAYGROUND_GRACE": "PT29M"}, ["PLAYGROUND_GRACE", "PLAYGROUND_SILENCE"]),
         ({"PLAYGROUND_SILENCE": "PT12H"}, ["PLAYGROUND_GRACE", "PLAYGROUND_SILENCE"]),
+        ({"PLAYGROUND_SILENCE": "43201", "PLAYGROUND_GRACE": "PT13H"}, ["PLAYGROUND_SILENCE", "at most 12 h"]),
+        (
+            {"PLAYGROUND_SILENCE": "P2D", "PLAYGROUND_GRACE": "P3D", "PLAYGROUND_HARD_CAP": "P3D"},
+            ["PLAYGROUND_SILENCE", "at most 12 h"],
+        ),
         ({"PLAYGROUND_HARD_CAP": "PT10H"}, ["PLAYGROUND_HARD_CAP", "PLAYGROUND_GRACE"]),
         ({"PLAYGROUND_GRACE": "PT25H"}, ["PLAYGROUND_HARD_CAP", "PLAYGROUND_GRACE"]),
         ({"PLAYGROUND_START_TIMEOUT": "PT29S"}, ["PLAYGROUND_START_TIMEOUT", "30 s"]),
@@ -73,6 +78,12 @@ def test_periods_that_contradict_each_other_are_refused(environment: dict[str, s
 
 def test_periods_may_be_equal():
     settings.policy({"PLAYGROUND_SILENCE": "PT20M", "PLAYGROUND_GRACE": "PT20M", "PLAYGROUND_HARD_CAP": "PT20M"})
+
+
+def test_with_the_longest_silence_there_is_a_beat_that_only_renews_every_day():
+    longest = settings.policy({"PLAYGROUND_SILENCE": "PT12H", "PLAYGROUND_GRACE": "PT12H"})
+    looked_at, look_by = 0.0, longest.unseen
+    assert looked_at + PLUGIN_INTERVAL + longest.silence <= look_by
 
 
 def test_names_are_in_one_style_and_meanings_one_line():
