@@ -14,7 +14,11 @@ NONCE = 12  # bytes, the size AES-GCM is meant for
 
 
 class KeyRing:
-    """Seals with the first key, opens with any: put a new key in front, drop the oldest later."""
+    """Seals with the first key, opens with any.
+
+    A new key goes in front. Whoever finds text that is `stale` seals it anew, so that an old key may
+    be dropped once everything was found: for leases, when each was looked at since.
+    """
 
     def __init__(self, keys: dict[str, bytes]):
         if not keys:
@@ -52,6 +56,9 @@ class KeyRing:
             return key.decrypt(data[:NONCE], data[NONCE:], context.encode()).decode()
         except (InvalidTag, ValueError):
             raise SealBroken("credentials are not what was sealed") from None
+
+    def stale(self, sealed: str) -> bool:
+        return sealed.partition(".")[0] != self._first
 
 
 def new_key() -> str:

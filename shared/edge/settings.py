@@ -45,7 +45,8 @@ LOOKS_STORAGE = Setting(
 )  # fmt: skip
 SEAL_KEYS = Setting(
     "PLAYGROUND_SEAL_KEYS", str, "file:.playground/seal_keys",
-    "keys that seal credentials: `<id>:<base64 of 32 bytes>`, separated by commas, newest first; or `file:<path>`",
+    "keys that seal credentials: `<id>:<base64 of 32 bytes>`, separated by commas, newest first; or `file:<path>`. "
+    "Looks seal with the newest, so an older one may go when the retention and a day are over",
 )  # fmt: skip
 
 LOG_LEVEL = Setting(

@@ -58,6 +58,22 @@ def test_keys_are_turned_over_by_putting_the_new_one_first():
         only_new.open(sealed, "context")
 
 
+def test_what_another_than_the_first_key_sealed_is_stale():
+    sealed = RING.seal("hunter2", "context")
+    both = KeyRing.parse(f"{NEW},{OLD}")
+    assert [ring.stale(sealed) for ring in (RING, KeyRing.parse(f"{OLD},{NEW}"), both)] == [False, False, True]
+    assert not both.stale(both.seal("hunter2", "context"))
+    assert KeyRing.parse(NEW).stale(sealed), "also where nobody can open it any more"
+
+
+def test_an_old_key_can_be_dropped_once_what_it_sealed_was_found():
+    sealed = RING.seal("hunter2", "context")
+    both, only_new = KeyRing.parse(f"{NEW},{OLD}"), KeyRing.parse(NEW)
+    found = both.seal(both.open(sealed, "context"), "context") if both.stale(sealed) else sealed
+    assert only_new.open(found, "context") == "hunter2"
+    assert not only_new.stale(found)
+
+
 def test_another_key_of_the_same_name_opens_nothing():
     other = f"{name(OLD)}:{NEW.partition(':')[2]}"
     with pytest.raises(SealBroken, match="not what was sealed"):
