@@ -16,9 +16,12 @@ class TooLarge(errors.PlaygroundError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
+    """One row. `told`: an error's own detail is for its caller; it is for the log alone otherwise."""
+
     status: int
     slug: str
     title: str
+    told: bool = True
 
 
 TABLE: dict[type[Exception], Problem] = {
@@ -29,24 +32,28 @@ TABLE: dict[type[Exception], Problem] = {
     errors.NotReady: Problem(503, "not-ready", "Not ready yet"),
     errors.Conflict: Problem(503, "conflict", "Somebody else changed this at the same time"),
     errors.Fenced: Problem(503, "conflict", "Somebody else changed this at the same time"),
-    errors.StoreUnavailable: Problem(503, "store-unavailable", "The store of leases cannot be used just now"),
+    errors.StoreUnavailable: Problem(
+        503, "store-unavailable", "The store of leases cannot be used just now", told=False
+    ),
     errors.ClusterUnavailable: Problem(503, "cluster-unavailable", "The cluster cannot be used just now"),
     errors.ClusterRefused: Problem(503, "cluster-refused", "The cluster refuses"),
-    errors.SealBroken: Problem(500, "seal-broken", "Stored credentials cannot be opened"),
+    errors.SealBroken: Problem(500, "seal-broken", "Stored credentials cannot be opened", told=False),
 }
-INTERNAL = Problem(500, "internal", "Something went wrong here")
+INTERNAL = Problem(500, "internal", "Something went wrong here", told=False)
 IN_THE_LOG = "what it was is in the log of this server"
 
 
 def answer(error: Exception) -> func.HttpResponse:
-    """The answer to an error; of what is our own fault (500) the caller learns nothing."""
+    """The answer to an error; a kind that is not in the table counts as the nearest that is.
+
+    Of paths, hosts and keys of ours the caller learns nothing.
+    """
     problem = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), INTERNAL)
-    told = isinstance(error, errors.PlaygroundError) and problem.status != 500
     document = {
         "type": f"urn:playground:problem:{problem.slug}",
         "title": problem.title,
         "status": problem.status,
-        "detail": (str(error) if told else IN_THE_LOG) or problem.title,
+        "detail": (str(error) if problem.told else IN_THE_LOG) or problem.title,
     }
     headers = {"Cache-Control": "no-store"}
     if problem.status == 503:

@@ -1,10 +1,11 @@
 """What is answered while the store is in trouble, or the keys that seal what it keeps."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
-from shared.wiring import policies
+from shared.wiring import policies, store
 from tests.http.asserting import assert_problem, nothing_changes
 from tests.http.ways import Called, Way
 
@@ -14,7 +15,8 @@ async def test_without_its_store_create_db_says_so_and_a_beat_is_not_renewed(way
     await way.strike("the store is down")
     for user in ("alice", "bob"):
         reply = await way.create_db(user)
-        assert_problem(reply, 503, "store-unavailable", "the store did not answer")
+        assert_problem(reply, 503, "store-unavailable", "in the log of this server")
+        assert b"the store did not answer" not in reply.body
         assert reply.header("retry-after") == "2"
         beat = await way.heart_beat(user)
         assert (beat.status, beat.json()) == (200, {"message": f"hello {user}", "renewed": False, "state": "unknown"})
@@ -49,6 +51,20 @@ async def test_a_missing_key_is_the_servers_fault_and_tells_nothing(way: Way):
     assert_problem(reply, 500, "seal-broken", "in the log of this server")
     assert b"SEAL" not in reply.body and b"key" not in reply.body
     assert (await way.heart_beat("alice")).json()["renewed"] is True, "a beat needs no key"
+
+
+async def test_where_the_store_is_and_what_it_said_is_in_the_log_alone(
+    called: Called, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("PLAYGROUND_STORE", f"sqlite:///{tmp_path}/missing/leases.db")
+    await store.store.close()
+    reply = await called.create_db("alice")
+    assert_problem(reply, 503, "store-unavailable", "in the log of this server")
+    assert str(tmp_path).encode() not in reply.body
+    (record,) = [record for record in caplog.records if record.name == "playground.web"]
+    assert f"{tmp_path}/missing/leases.db" in record.getMessage()
+    beat = await called.heart_beat("alice")
+    assert (beat.status, beat.json()["state"]) == (200, "unknown")
 
 
 async def test_what_is_our_fault_is_in_the_log(near: Called, caplog: pytest.LogCaptureFixture):
