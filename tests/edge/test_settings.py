@@ -100,7 +100,7 @@ def test_readme_has_every_setting_with_its_default_and_meaning(name: str):
 
 def test_readme_tells_of_what_azures_host_reads_for_a_trigger(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("PLAYGROUND_FUNCTIONS", raising=False)
-    app = func.FunctionApp()
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
     for blueprint in serving.blueprints():
         app.register_functions(blueprint)
     triggers = [function.get_trigger() for function in app.get_functions()]
