@@ -7,9 +7,11 @@ from aiohttp import HttpVersion10, web
 from aiohttp.helpers import rfc822_formatted_time
 
 from selfhost.runtime import Answer
+from shared.edge import problems
 
 _FRAMING = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding", "upgrade"}
 SERVER = "playground"
+_PROBLEM = {"content-type": problems.CONTENT_TYPE, "server": SERVER, "cache-control": "no-store"}
 
 
 class FunctionResponse(web.StreamResponse):
@@ -47,13 +49,16 @@ class FunctionResponse(web.StreamResponse):
         """Nothing is left to write."""
 
 
-def problem(status: int, detail: str = "") -> web.Response:
-    """The front's own answer where no function answered: none was found, or it failed.
+def problem(error: Exception) -> web.Response:
+    """The front's own answer where no function answered: none was found, or it failed."""
+    told = problems.document(error)
+    return web.Response(status=told["status"], body=json.dumps(told).encode(), headers=_PROBLEM)
 
-    The one place that says what such a body looks like (RFC 9457).
-    """
-    document: dict[str, object] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    if detail:
-        document["detail"] = detail
-    headers = {"content-type": "application/problem+json", "server": SERVER, "cache-control": "no-store"}
-    return web.Response(status=status, body=json.dumps(document).encode(), headers=headers)
+
+def last_words(error: Exception) -> bytes:
+    """The same as bytes, for a connection without a request that could be answered; it ends with them."""
+    told = problems.document(error)
+    body = json.dumps(told).encode()
+    headers = {**_PROBLEM, "connection": "close", "content-length": str(len(body)), "date": rfc822_formatted_time()}
+    head = [f"HTTP/1.1 {told['status']} {HTTPStatus(told['status']).phrase}", *map(": ".join, headers.items())]
+    return "\r\n".join([*head, "", ""]).encode("ascii") + body

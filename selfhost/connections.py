@@ -12,7 +12,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from selfhost.answers import problem
+from selfhost.answers import last_words, problem
+from shared.edge.problems import HeadTooLarge, NotHttp
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +66,7 @@ class Connection(web.RequestHandler):
     def refuse_head(self) -> None:
         """Answer 431 to a head that does not end, and close."""
         if self.transport is not None:
-            head = b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-            self.transport.write(head + b"Connection: close\r\nContent-Length: 0\r\n\r\n")
+            self.transport.write(last_words(HeadTooLarge()))
         self.force_close()
 
     def idle(self, now: float) -> bool:
@@ -91,12 +91,12 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to a request that cannot be parsed, or to a fault of the front's own."""
         if isinstance(exc, LineTooLong) or message == "Too many headers received":
-            response = problem(431)
+            response = problem(HeadTooLarge())
         elif status == 400 or isinstance(exc, (web.RequestPayloadError, ConnectionError)):
             _log.debug("bad request from %s: %s", self.peername, type(exc).__name__)
-            response = problem(400, "The request is not valid HTTP")
+            response = problem(NotHttp())
         else:
             _log.error("a request could not be answered", exc_info=exc)
-            response = problem(500)
+            response = problem(RuntimeError(message))
         response.force_close()
         return response

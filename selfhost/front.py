@@ -21,6 +21,8 @@ from selfhost.errors import FunctionFailed
 from selfhost.listener import Listener
 from selfhost.routes import Routes
 from selfhost.runtime import Runtime
+from shared.domain.errors import NotFound
+from shared.edge.problems import HeadTooLarge, TooLarge, WrongMethod
 
 _log = logging.getLogger(__name__)
 
@@ -134,22 +136,22 @@ class Front(web.Server):
 
     async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         if connection.size > self.limits.head and _head_size(request) > self.limits.head:
-            response = problem(431)
+            response = problem(HeadTooLarge())
             response.force_close()
             return response
         path, mark, query = _target(request.raw_path)
         name, params, allowed = self._routes.find(request.method, path)
         if not name:
             if not allowed:
-                return problem(404)
-            response = problem(405)
+                return problem(NotFound("nothing is served at this path"))
+            response = problem(WrongMethod(f"this path takes {', '.join(allowed)}"))
             response.headers["allow"] = ", ".join(allowed)
             return response
         body = b""
         if request.body_exists:
             content = await self._body(request)
             if content is None:
-                return problem(413, f"The body is larger than {self.limits.body} bytes")
+                return problem(TooLarge(f"the body is larger than {self.limits.body} bytes"))
             body = content
             connection.since = 0.0
         headers = _headers(request)
@@ -165,8 +167,8 @@ class Front(web.Server):
                 params=params,
                 body=body,
             )
-        except FunctionFailed:
-            return problem(500)
+        except FunctionFailed as error:
+            return problem(error)
         return FunctionResponse(answer)
 
     async def _body(self, request: web.BaseRequest) -> bytes | None:

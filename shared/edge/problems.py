@@ -1,7 +1,11 @@
-"""From error to answer: one table, RFC 9457 problem documents."""
+"""From error to answer: one table, RFC 9457 problem documents.
+
+Functions answer by it, and the front of our own server, where it has no function to ask.
+"""
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import azure.functions as func
 
@@ -12,6 +16,18 @@ CONTENT_TYPE = "application/problem+json"
 
 class TooLarge(errors.PlaygroundError):
     """A request's body is larger than any request of ours can be."""
+
+
+class NotHttp(errors.PlaygroundError):
+    """What came can be read as no request."""
+
+
+class WrongMethod(errors.PlaygroundError):
+    """There is something at that path, but it takes other methods."""
+
+
+class HeadTooLarge(errors.PlaygroundError):
+    """Request line and headers are larger, or more, than any request of ours can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +41,13 @@ class Problem:
 
 
 TABLE: dict[type[Exception], Problem] = {
+    NotHttp: Problem(400, "not-http", "The request is not valid HTTP"),
     errors.InvalidRequest: Problem(400, "invalid-request", "The request is not valid"),
     errors.NotAuthenticated: Problem(403, "not-authenticated", "No client certificate that is accepted here"),
     errors.NotFound: Problem(404, "not-found", "There is no such thing"),
+    WrongMethod: Problem(405, "wrong-method", "What is there takes other methods"),
     TooLarge: Problem(413, "too-large", "The request is too large"),
+    HeadTooLarge: Problem(431, "head-too-large", "The request's line and headers are too large"),
     errors.NotReady: Problem(503, "not-ready", "Not ready yet"),
     errors.Conflict: Problem(503, "conflict", "Somebody else changed this at the same time"),
     errors.Fenced: Problem(503, "conflict", "Somebody else changed this at the same time"),
@@ -43,19 +62,23 @@ INTERNAL = Problem(500, "internal", "Something went wrong here", told=False)
 IN_THE_LOG = "what it was is in the log of this server"
 
 
-def answer(error: Exception) -> func.HttpResponse:
-    """The answer to an error; a kind that is not in the table counts as the nearest that is.
+def document(error: Exception) -> dict[str, Any]:
+    """What is told of an error; a kind that is not in the table counts as the nearest that is.
 
     Of paths, hosts and keys of ours the caller learns nothing.
     """
     problem = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), INTERNAL)
-    document = {
+    return {
         "type": f"urn:playground:problem:{problem.slug}",
         "title": problem.title,
         "status": problem.status,
         "detail": (str(error) if problem.told else IN_THE_LOG) or problem.title,
     }
-    headers = {"Cache-Control": "no-store"}
-    if problem.status == 503:
+
+
+def answer(error: Exception) -> func.HttpResponse:
+    """A function's answer to an error."""
+    told, headers = document(error), {"Cache-Control": "no-store"}
+    if told["status"] == 503:
         headers["Retry-After"] = str(getattr(error, "retry_after", None) or 5)
-    return func.HttpResponse(json.dumps(document), status_code=problem.status, mimetype=CONTENT_TYPE, headers=headers)
+    return func.HttpResponse(json.dumps(told), status_code=told["status"], mimetype=CONTENT_TYPE, headers=headers)

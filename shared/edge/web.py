@@ -64,7 +64,7 @@ def endpoint[M: Asked, A: Answer](
 def parse_body[M: Asked](model: type[M], body: bytes) -> M:
     """The JSON object in a body, whatever its content type says. Raises InvalidRequest, TooLarge."""
     if len(body) > LARGEST_BODY:
-        raise problems.TooLarge(f"the body is larger than {LARGEST_BODY // 1024} KiB")
+        raise problems.TooLarge(f"the body is larger than {LARGEST_BODY} bytes")
     if not body.strip():
         raise InvalidRequest("the body is missing: send a JSON object")
     try:

@@ -24,7 +24,9 @@ def test_every_error_of_the_domain_has_a_status_or_is_a_kind_of_one_that_has(kin
     assert set(kind.__mro__) & set(problems.TABLE)
 
 
-@pytest.mark.parametrize("kind", [*ALL, problems.TooLarge])
+@pytest.mark.parametrize(
+    "kind", [*ALL, problems.TooLarge, problems.NotHttp, problems.WrongMethod, problems.HeadTooLarge]
+)
 def test_an_error_becomes_a_problem_document(kind: type[errors.PlaygroundError]):
     answer = problems.answer(kind("what happened"))
     document = json.loads(answer.get_body())

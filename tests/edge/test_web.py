@@ -96,7 +96,7 @@ async def test_an_error_is_logged_once_where_somebody_should_look(
 
 
 def test_a_body_is_measured_before_it_is_read():
-    with pytest.raises(TooLarge, match="larger than 64 KiB"):
+    with pytest.raises(TooLarge, match="larger than 65536 bytes"):
         parse_body(Wish, b" " * (LARGEST_BODY + 1))
 
 

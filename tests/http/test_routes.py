@@ -3,17 +3,10 @@
 import pytest
 
 from tests.http.alone import Alone
-from tests.http.asserting import nothing_changes
+from tests.http.asserting import assert_problem, nothing_changes
 from tests.http.ways import Way, over_tls, raw
-from tests.selfhost.clients import Reply
 
 ROUTES = {"/": "GET", "/api/create_db": "POST", "/api/heart_beat": "GET"}
-
-
-def assert_fronts_problem(reply: Reply, status: int) -> None:
-    assert reply.status == status, reply.body
-    assert reply.header("content-type") == "application/problem+json"
-    assert reply.json()["status"] == status and reply.json()["title"] and reply.json()["type"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
@@ -23,7 +16,7 @@ async def test_another_method_is_refused_and_the_right_one_named(fronted: Way, p
         return
     async with nothing_changes(fronted):
         reply = await fronted.ask(method, path, b'{"user_id": "alice"}', fronted.people.user("alice"))
-    assert_fronts_problem(reply, 405)
+    assert_problem(reply, 405, "wrong-method", f"this path takes {reply.header('allow')}")
     allowed = (reply.header("allow") or "").split(", ")
     assert ROUTES[path] in allowed and method not in allowed
 
@@ -40,7 +33,7 @@ async def test_an_unknown_path_is_not_there(served: Way, path: str):
     async with nothing_changes(served):
         for method in ("GET", "POST"):
             reply = await served.ask(method, path, b'{"user_id": "alice"}', served.people.user("alice"))
-            assert_fronts_problem(reply, 404)
+            assert_problem(reply, 404, "not-found", "nothing is served at this path")
 
 
 def test_no_other_function_listens_to_http(functions: dict[tuple[str, str], object]):

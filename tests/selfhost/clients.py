@@ -90,6 +90,16 @@ class Reply:
         return json.loads(self.body)
 
 
+def assert_problem(reply: Reply, status: int, slug: str, detail: str) -> None:
+    """The front's own answer: a problem document of that type which says exactly `detail`."""
+    assert reply.status == status, reply.body
+    assert reply.header("content-type") == "application/problem+json"
+    assert reply.header("cache-control") == "no-store"
+    told = reply.json()
+    assert (told.pop("type"), told.pop("status")) == (f"urn:playground:problem:{slug}", status)
+    assert told.pop("title") and told == {"detail": detail}
+
+
 class Connection:
     """An open connection to the server under test."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.selfhost.clients import get
+from tests.selfhost.clients import assert_problem, get
 from tests.selfhost.conftest import Serve
 
 # What the notebook plugin puts on the wire, byte for byte (captured from it).
@@ -151,22 +151,22 @@ async def test_an_answer_that_may_have_no_body_has_none(serve: Serve, status: in
 async def test_an_unknown_path_is_a_404(serve: Serve) -> None:
     reply = await (await serve()).ask(get("/api/nowhere"))
     assert reply.status == 404
-    assert reply.header("content-type") == "application/problem+json"
-    assert reply.json() == {"type": "about:blank", "title": "Not Found", "status": 404}
+    assert_problem(reply, 404, "not-found", "nothing is served at this path")
 
 
 async def test_a_wrong_method_is_a_405_that_says_which_are_right(serve: Serve) -> None:
     client = await serve()
     reply = await client.ask(get("/api/create_db"))
-    assert (reply.status, reply.header("allow")) == (405, "POST")
+    assert_problem(reply, 405, "wrong-method", "this path takes POST")
+    assert reply.header("allow") == "POST"
     reply = await client.ask(b"PUT /api/items/7 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
-    assert (reply.status, reply.header("allow")) == (405, "DELETE, GET, HEAD")
-    assert reply.json()["title"] == "Method Not Allowed"
+    assert_problem(reply, 405, "wrong-method", "this path takes DELETE, GET, HEAD")
+    assert reply.header("allow") == "DELETE, GET, HEAD"
 
 
 async def test_a_function_that_fails_is_a_500_without_details(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     reply = await (await serve()).ask(get("/api/fails"))
-    assert reply.json() == {"type": "about:blank", "title": "Internal Server Error", "status": 500}
+    assert_problem(reply, 500, "internal", "what it was is in the log of this server")
     assert len(caplog.records) == 1
 
 

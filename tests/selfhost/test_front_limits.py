@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.selfhost.clients import get, until
+from tests.selfhost.clients import assert_problem, get, until
 from tests.selfhost.conftest import Serve
 
 CREATE = b"POST /api/any HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
@@ -18,8 +18,7 @@ PUT = b"PUT /api/items/7 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 async def test_a_body_that_says_it_is_too_large_is_not_read(serve: Serve) -> None:
     connection = await (await serve(body=100)).connect()
     reply = await connection.ask(b"POST /api/any HTTP/1.1\r\nHost: h\r\nContent-Length: 101\r\n\r\n")
-    assert reply.status == 413
-    assert reply.json()["detail"] == "The body is larger than 100 bytes"
+    assert_problem(reply, 413, "too-large", "the body is larger than 100 bytes")
     assert reply.header("connection") == "close"
 
 
@@ -85,7 +84,7 @@ async def test_an_early_answer_ends_the_connection_with_its_body(serve: Serve) -
 async def test_a_head_that_is_too_large_is_refused(serve: Serve, raw: bytes) -> None:
     connection = await (await serve()).connect()
     reply = await connection.ask(raw)
-    assert reply.status == 431
+    assert_problem(reply, 431, "head-too-large", "The request's line and headers are too large")
     assert await connection.ended() == b""
 
 
