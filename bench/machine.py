@@ -38,6 +38,28 @@ def fsync(folder: Path) -> float:
     return statistics.median(times) * 1000
 
 
+def bare_disk(folder: Path, rate: float, seconds: float) -> float:
+    """p99 in ms of what arrives at `rate` a second and is on this disk with the next fdatasync, nothing else done.
+
+    Each write is of four pages, as a beat is in SQLite's log; what arrives meanwhile shares the next one.
+    """
+    late: list[float] = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        began, done, place = time.perf_counter(), 0, 0
+        while (now := time.perf_counter() - began) < seconds:
+            arrived = int(now * rate)
+            if arrived == done:
+                time.sleep((done + 1) / rate - now)  # noqa: TID251
+                continue
+            os.pwrite(file.fileno(), bytes(16384 * (arrived - done)), place)
+            os.fdatasync(file.fileno())
+            place = (place + 16384 * (arrived - done)) % (32 << 20)
+            end = time.perf_counter() - began
+            late += [end - number / rate for number in range(done + 1, arrived + 1)]
+            done = arrived
+    return sorted(late)[int(len(late) * 0.99)] * 1000
+
+
 def cpu(pid: int) -> float:
     """Seconds of processor time that a process has taken."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

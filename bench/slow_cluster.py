@@ -8,7 +8,7 @@ import asyncio
 import random
 import re
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from selfhost import server
 from shared.adapters.k8s.api import Api, Change, Object, Output, Page
@@ -23,6 +23,7 @@ from tests.doubles.network import Fate, Request
 ANSWER = (0.002, 0.005)  # seconds that the development cluster takes for a request
 EXEC = (0.045, 0.070)  # and for a command in a pod
 START = 2.3  # from the scaling of a new StatefulSet to a server that answers
+KEPT = 5.0  # a database is forgotten so long after: a real cluster's objects are not in our process
 
 NAME = re.compile(r"pg-[a-z2-7]+|(?<=generation=)[a-z2-7]+")
 
@@ -36,8 +37,9 @@ async def _late(request: Request) -> Fate | None:
 class Slow(Kubernetes):
     """The objects of one database; its pod runs a while after somebody wanted it."""
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[], object]) -> None:
         super().__init__(gate=_late, clock=SystemClock())
+        self._forget = forget
         self._starting: asyncio.Task[None] | None = None
 
     async def changed(self) -> None:
@@ -49,6 +51,8 @@ class Slow(Kubernetes):
     async def _start(self) -> None:
         await asyncio.sleep(START)
         await self.settle()
+        await asyncio.sleep(KEPT)
+        self._forget()
 
 
 class SlowApi:
@@ -60,7 +64,9 @@ class SlowApi:
     def _of(self, text: str) -> Slow:
         found = NAME.search(text)
         name = found[0].removeprefix("pg-") if found else ""
-        return self._databases.get(name) or self._databases.setdefault(name, Slow())
+        if name not in self._databases:
+            self._databases[name] = Slow(lambda: self._databases.pop(name, None))
+        return self._databases[name]
 
     async def get(self, kind: str, name: str) -> Object | None:
         return await self._of(name).get(kind, name)
