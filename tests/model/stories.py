@@ -88,8 +88,9 @@ def given_up_just_when_it_is_ready(machine: LeaseMachine) -> None:
     machine.reap(0, at_once=True)  # tried once more
     machine.time_passes(35 * MINUTE)
     machine.reap(0, at_once=False)
-    while [request.name for request in machine.world.network.under_way] != ["replace StatefulSet replicas=0"]:
-        machine.some_arrive(1)
+    for _ in range(30):
+        if [request.name for request in machine.world.network.under_way] != ["replace StatefulSet replicas=0"]:
+            machine.some_arrive(1)
     machine.kubelet_sleeps_or_wakes()
     machine.create_db(1, 0, at_once=False)
     machine.time_passes(6.0)
