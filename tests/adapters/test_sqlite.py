@@ -16,7 +16,8 @@ import pytest
 
 from shared.adapters import sqlite
 from shared.adapters.sqlite import SqliteStore
-from shared.adapters.sqlite_writer import PURGED
+from shared.adapters.sqlite_file import LeaseFile
+from shared.adapters.sqlite_writer import PURGED, Transaction
 from shared.domain.errors import Conflict, StoreUnavailable
 from shared.domain.leases import Lease, Owner, State
 from tests.contract.conftest import TurnedClock
@@ -170,6 +171,38 @@ async def test_after_closing_the_file_alone_holds_everything(path: Path, tmp_pat
 
 
 # The file
+
+
+async def test_every_connection_writes_ahead_and_waits_for_the_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[sqlite3.Connection] = []
+    found: list[tuple[str, int]] = []
+
+    class Noted(sqlite3.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            opened.append(self)
+
+        def close(self) -> None:
+            asked = (self.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous"))
+            found.append(tuple(asked))
+            super().close()
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Noted, **options))
+    store = await SqliteStore.open(path)
+    created = await create(store, a_lease())
+    assert await store.get(ALICE, "database") == created
+
+    def asked(transaction: Transaction) -> list[Any]:
+        return [transaction.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+
+    assert await store._writer.write(asked) == ["wal", 2], "the writer's own, in the middle of a transaction"
+    await store.close()
+    LeaseFile(path).connect().close()
+    assert len(opened) >= 4, "to make the tables, to write, to read, and one of ours"
+    assert found == [("wal", 2)] * len(opened)
 
 
 async def test_nobody_else_may_read_the_files(store: SqliteStore, path: Path) -> None:
