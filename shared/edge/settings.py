@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from shared.domain.policy import PLUGIN_INTERVAL, Policy
+from shared.domain.hearing import REMEMBERED
+from shared.domain.policy import DAY, PLUGIN_INTERVAL, Policy
 from shared.edge.config import (
     CLASS,
     CPU,
@@ -135,4 +136,9 @@ def policy(environment: Mapping[str, str]) -> Policy:
         raise SettingError(f"{GRACE.name} must not be shorter than {SILENCE.name}")
     if chosen.hard_cap < chosen.grace:
         raise SettingError(f"{HARD_CAP.name} must not be shorter than {GRACE.name}")
+    for setting, period in ((HARD_CAP, chosen.hard_cap), (RETENTION, chosen.retention)):
+        if period > REMEMBERED:
+            raise SettingError(
+                f"{setting.name} must be at most {REMEMBERED / DAY:.0f} d: so long deafness is remembered"
+            )
     return chosen

@@ -67,6 +67,8 @@ def test_each_setting_of_the_policy_reaches_it_and_nothing_else(name: str, field
         ),
         ({"PLAYGROUND_HARD_CAP": "PT10H"}, ["PLAYGROUND_HARD_CAP", "PLAYGROUND_GRACE"]),
         ({"PLAYGROUND_GRACE": "PT25H"}, ["PLAYGROUND_HARD_CAP", "PLAYGROUND_GRACE"]),
+        ({"PLAYGROUND_RETENTION": "P401D"}, ["PLAYGROUND_RETENTION", "at most 400 d"]),
+        ({"PLAYGROUND_HARD_CAP": "P401D"}, ["PLAYGROUND_HARD_CAP", "at most 400 d"]),
         ({"PLAYGROUND_START_TIMEOUT": "PT29S"}, ["PLAYGROUND_START_TIMEOUT", "30 s"]),
     ],
 )
