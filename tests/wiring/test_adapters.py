@@ -171,10 +171,15 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
     return hands
 
 
+def before(first: float) -> tuple[float, float]:
+    """The gap that lies before the first beat of all."""
+    return 0.0, first
+
+
 async def test_without_a_public_address_the_tick_itself_counts(hands: Hands):
     assert await hearing.hearing() == DEAF
     await hearing.beat_canary()
-    assert await hearing.hearing() == Hearing(hands.now())
+    assert await hearing.hearing() == Hearing(hands.now(), (before(hands.now()),))
 
 
 async def test_a_beat_that_did_not_come_back_becomes_a_gap(
@@ -194,7 +199,7 @@ async def test_a_beat_that_did_not_come_back_becomes_a_gap(
     for _ in answers:
         await hearing.beat_canary()
         hands.turn(60)
-    assert await hearing.hearing() == Hearing(began + 240, ((began, began + 240),))
+    assert await hearing.hearing() == Hearing(began + 240, (before(began), (began, began + 240)))
     assert asked == [("https://p", "c.crt", "c.key", "ca.crt")] * 5
     assert [record.getMessage() for record in caplog.records] == ["the canary was not heard through https://p"] * 3
 
@@ -203,4 +208,4 @@ async def test_the_record_of_it_is_small_and_plain(hands: Hands):
     await hearing.beat_canary()
     record = await (await store.store.get()).read("hearing")
     assert record is not None
-    assert json.dumps(record.value) == json.dumps({"heard_at": hands.now(), "gaps": []})
+    assert json.dumps(record.value) == json.dumps({"heard_at": hands.now(), "gaps": [before(hands.now())]})
