@@ -73,8 +73,9 @@ CLIENT_NETWORKS = Setting(
     "PLAYGROUND_CLIENT_NETWORKS", networks, "none", "networks from which databases may be reached, as CIDRs"
 )
 REQUIRE_NETWORK_POLICY = Setting(
-    "PLAYGROUND_REQUIRE_NETWORK_POLICY", flag, "false", "refuse to start on a cluster that enforces no NetworkPolicy"
-)
+    "PLAYGROUND_REQUIRE_NETWORK_POLICY", flag, "false",
+    "use no cluster that enforces no NetworkPolicy: a server of our own does not start, in Azure each call is refused",
+)  # fmt: skip
 PROBE = Setting("PLAYGROUND_PROBE", flag, "true", "try at the start of a server whether a database can be had here")
 
 # A database
