@@ -180,7 +180,8 @@ def _acts_without_a_claim(original: Any) -> Any:
 
 def _wakes_nobody(original: Any) -> Any:
     async def wake(leases: Any, lease: Lease, now: float, due_at: float, actor: str) -> Lease:
-        return lease
+        woken: Lease = lease if actor == "heart_beat" else await original(leases, lease, now, due_at, actor)
+        return woken
 
     return wake
 
