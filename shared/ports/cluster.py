@@ -1,4 +1,4 @@
-"""What a control plane wants of a cluster. Adapter: `adapters.k8s`; double: `tests.doubles.cluster`.
+"""What a control plane wants of a cluster. Adapter: `adapters.k8s`; in tests the same over `tests.doubles.kubernetes`.
 
 Every act carries the lease's `step` and is fenced by it (Fenced is raised, nothing is changed, if a
 higher one was there). Every method may raise ClusterUnavailable; acts may raise ClusterRefused.

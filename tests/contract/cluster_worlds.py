@@ -1,9 +1,12 @@
 """The clusters that the contract of `Cluster` is tested on, and what a test does to them from outside."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
+
+import pytest
 
 from shared.adapters.k8s.databases import Databases
 from shared.domain.leases import Owner, new_generation
@@ -12,6 +15,7 @@ from shared.ports.cluster import Life, Status
 from tests.doubles.kubernetes import Kubernetes
 
 PASSWORD = "Notebook1"
+WORLDS = ["memory", pytest.param("kubernetes", marks=pytest.mark.cluster)]
 
 
 def life(volume: str = "", user: str = "alice") -> Life:
@@ -84,9 +88,10 @@ class Memory:
         return {"cpu": "1000", "cpu_limit": "1000"}
 
     async def drop_workload(self, generation: str) -> None:
-        for item in self.kubernetes.find("StatefulSet"):
-            if item["metadata"]["name"] == f"pg-{generation}":
-                self.kubernetes.remove(item)
+        await self._drop("StatefulSet", generation)
+
+    async def _drop(self, kind: str, generation: str) -> None:
+        self.kubernetes.remove(self.kubernetes.objects[kind, f"pg-{generation}"])
         await self.kubernetes.settle()
 
     async def until(self, condition: Callable[[], Awaitable[Any]]) -> Any:
@@ -94,3 +99,40 @@ class Memory:
         result = await condition()
         assert result
         return result
+
+
+@asynccontextmanager
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """The one of WORLDS that a fixture is asked for."""
+    if request.param == "memory":
+        yield Memory()
+        return
+    from tests.contract.cluster_real import real_world
+
+    async with real_world(request.getfixturevalue("real_cluster")) as world:
+        yield world
+
+
+async def ready(world: World, cluster: Databases, of: Life, step: int) -> Status:
+    """Its status when it is ready, after a start."""
+    await cluster.start(of, step)
+    async with asyncio.timeout(60):
+        status = await cluster.wait_ready(of.generation)
+    assert status.ready, status
+
+    async def known() -> bool:  # a wait may know it a moment before a look does
+        return await cluster.status(of.generation) == status
+
+    await world.until(known)
+    return status
+
+
+async def without_pods(world: World, cluster: Databases, generation: str) -> Status:
+    """Its status when its last pod is gone."""
+
+    async def gone() -> Status | None:
+        status = await cluster.status(generation)
+        return status if status.pods == 0 else None
+
+    found: Status = await world.until(gone)
+    return found

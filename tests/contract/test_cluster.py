@@ -1,46 +1,22 @@
 """The contract of the port `Cluster`, on Kubernetes in memory and on a real one."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from shared.domain.errors import ClusterRefused, Fenced
-from shared.ports.cluster import Life, Status
-from tests.contract.cluster_worlds import Memory, World, life
+from shared.ports.cluster import Status
+from tests.contract.cluster_worlds import WORLDS, World, life, opened, ready, without_pods
+
+# What is accepted of a user's id, also at its longest, and what never is.
+USERS = ["alice", "o'brien $(id)/../?=", "~!$'()*,:@/?=" * 9 + "0123456789a", "Ü ⚙\n{{x}}: &a *a"]
 
 
-@pytest.fixture(params=["memory", pytest.param("kubernetes", marks=pytest.mark.cluster)])
+@pytest.fixture(params=WORLDS)
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    if request.param == "memory":
-        yield Memory()
-    else:
-        from tests.contract.cluster_real import real_world
-
-        async with real_world(request.getfixturevalue("real_cluster")) as world:
-            yield world
-
-
-async def ready(world: World, cluster, of: Life, step: int) -> Status:
-    await cluster.start(of, step)
-    async with asyncio.timeout(60):
-        status = await cluster.wait_ready(of.generation)
-    assert status.ready, status
-
-    async def known():  # a wait may know it a moment before a look does
-        return await cluster.status(of.generation) == status
-
-    await world.until(known)
-    return status
-
-
-async def without_pods(world: World, cluster, generation: str) -> Status:
-    async def gone():
-        status = await cluster.status(generation)
-        return status if status.pods == 0 else None
-
-    return await world.until(gone)
+    async with opened(request) as world:
+        yield world
 
 
 async def generations(cluster) -> set[str]:
@@ -161,12 +137,15 @@ async def test_a_life_whose_volume_is_gone_gets_no_empty_one(world):
 async def test_a_life_does_not_start_on_another_volume_of_its_name(world):
     cluster, alice = world.databases(), life()
     await cluster.start(alice, 1)
-    with pytest.raises(ClusterRefused, match="gone"):
+    with pytest.raises(ClusterRefused, match="another has its name"):
         await cluster.start(replace(alice, volume="uid-of-old"), 2)
 
 
-async def test_every_workload_is_found_with_what_it_belongs_to(world):
-    cluster, alice = world.databases(), life()
+@pytest.mark.parametrize(
+    "user", ["alice", "o'brien $(id)/../?=", "Ü ⚙\n{{x}}: &a *a", "~!$'()*,:@/?=" * 9 + "0123456789ab"]
+)
+async def test_every_workload_is_found_with_what_it_belongs_to(world, user):
+    cluster, alice = world.databases(), life(user=user)
     await cluster.start(alice, 1)
     [found] = [w async for w in cluster.workloads() if w.generation == alice.generation]
     assert (found.owner, found.lease, found.replicas) == (alice.owner, "database", 1)
@@ -230,71 +209,3 @@ async def test_another_control_plane_s_life_is_neither_seen_nor_touched(world):
             await act
     assert await ours.evidence(alice.generation) is None
     assert await theirs.status(alice.generation) == before
-
-
-async def test_evidence_counts_the_user_s_connections_and_statements(world):
-    cluster, alice = world.databases(), life()
-    status = await ready(world, cluster, alice, 1)
-    idle = await cluster.evidence(alice.generation)
-    assert idle is not None
-    assert (idle.connections, idle.executing, idle.connected, idle.server) == (0, False, 0, status.server)
-    async with world.connected(status, alice.generation):
-        busy = await cluster.evidence(alice.generation)
-        assert busy is not None
-        assert (busy.connections, busy.executing) == (1, False)
-    await world.write(status, alice.generation, "something")
-
-    async def closed():
-        evidence = await cluster.evidence(alice.generation)
-        return evidence if evidence is not None and evidence.connections == 0 else None
-
-    after = await world.until(closed)
-    assert after.connected >= 1
-    assert after.statements >= 1
-    again = await cluster.evidence(alice.generation)
-    assert again == after, "asking is no use"
-
-
-async def test_nothing_is_known_of_a_server_that_does_not_run(world):
-    cluster, alice = world.databases(), life()
-    assert await cluster.evidence(alice.generation) is None
-    await ready(world, cluster, alice, 1)
-    await cluster.stop(alice.generation, 2)
-    await without_pods(world, cluster, alice.generation)
-    assert await cluster.evidence(alice.generation) is None
-
-
-async def test_a_pod_that_the_cluster_refuses_ends_the_wait_with_its_reason(world):
-    cluster, alice = world.databases(), life()
-    await world.refuse_pods()
-    await cluster.start(alice, 1)
-    async with asyncio.timeout(30):
-        status = await cluster.wait_ready(alice.generation)
-    assert not status.ready
-    assert "exceeded quota" in status.failure
-
-
-async def test_an_image_that_cannot_be_had_ends_the_wait_with_its_reason(world):
-    cluster, alice = world.databases(**await world.no_image()), life()
-    await cluster.start(alice, 1)
-    async with asyncio.timeout(30):
-        status = await cluster.wait_ready(alice.generation)
-    assert not status.ready
-    assert "image" in status.failure
-
-
-async def test_a_pod_that_fits_nowhere_ends_the_wait_after_a_while(world):
-    cluster, alice = world.databases(**await world.no_room()), life()
-    await cluster.start(alice, 1)
-    async with asyncio.timeout(30):
-        status = await cluster.wait_ready(alice.generation)
-    assert "no node has room" in status.failure
-
-
-async def test_a_wait_ends_when_the_life_is_stopped(world):
-    cluster, alice = world.databases(**await world.no_room()), life()
-    await cluster.start(alice, 1)
-    await cluster.stop(alice.generation, 2)
-    async with asyncio.timeout(30):
-        status = await cluster.wait_ready(alice.generation)
-    assert (status.ready, status.failure) == (False, "it was stopped meanwhile")
