@@ -67,11 +67,12 @@ KUBECONFIG = Setting("PLAYGROUND_KUBECONFIG", str, "", "kubeconfig of the cluste
 NAMESPACE = Setting("PLAYGROUND_NAMESPACE", LABEL, "playground", "namespace in which databases are made")
 ADDRESS = Setting(
     "PLAYGROUND_ADDRESS", one_of("cluster-ip", "dns", "node-port", "load-balancer"), "cluster-ip",
-    "what a notebook is told to connect to",
+    "what a notebook is told to connect to; a database keeps its kind of address until it starts next",
 )  # fmt: skip
 CLIENT_NETWORKS = Setting(
-    "PLAYGROUND_CLIENT_NETWORKS", networks, "none", "networks from which databases may be reached, as CIDRs"
-)
+    "PLAYGROUND_CLIENT_NETWORKS", networks, "none",
+    "networks from which databases may be reached, as CIDRs; a database learns of a change when it starts next",
+)  # fmt: skip
 REQUIRE_NETWORK_POLICY = Setting(
     "PLAYGROUND_REQUIRE_NETWORK_POLICY", flag, "false",
     "use no cluster that enforces no NetworkPolicy: a server of our own does not start, in Azure each call is refused",

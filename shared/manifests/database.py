@@ -12,6 +12,7 @@ GENERATION = "playground.dev/generation"
 OWNER = "playground.dev/owner"
 LEASE = "playground.dev/lease"
 STEP = "playground.dev/step"
+ADDRESS = "playground.dev/address"  # on the Service: the kind of address that its database was started with
 ORPHAN = "playground.dev/orphan"
 ORPHAN_SINCE = "playground.dev/orphan-since"
 CLIENT_POD = "playground.dev/database-client"
@@ -68,7 +69,7 @@ def secret(life: Life, plane: str, volume: str) -> Manifest:
 def service(life: Life, spec: Spec, plane: str, volume: str) -> Manifest:
     """Answers before the pod is ready: then a proxy has learnt the way when the server opens its port."""
     metadata = _metadata(life, plane, volume)
-    metadata["annotations"] |= dict(spec.service_annotations)
+    metadata["annotations"] = dict(spec.service_annotations) | metadata["annotations"] | {ADDRESS: spec.address.value}
     wanted: Manifest = {
         "type": "ClusterIP",
         "selector": {GENERATION: life.generation},

@@ -37,8 +37,11 @@ class Status:
     `replicas` is how many are wanted (0 if there is no workload), `pods` how many pods exist,
     `failure` why it will not become ready as it stands ("" if nothing speaks against it), `ready`
     that its server answers at `address`, `volume` the UID of its volume claim ("" if there is
-    none), `address` its stable `host:port` ("" while not known), `server` names this start of its
-    server ("" while not ready), `step` is that of the last act on its workload.
+    none), `address` its `host:port` as it is now ("" while not known), `server` names this start of
+    its server ("" while not ready), `step` is that of the last act on its workload.
+
+    An address is of the kind that was set when its database was last started. It is stable but for a
+    node port's host, which is the node that the pod is on.
     """
 
     exists: bool = False
@@ -79,7 +82,10 @@ class Cluster(Protocol):
     """Databases on a cluster, by generation."""
 
     async def start(self, life: Life, step: int) -> None:
-        """Make whatever is missing of this life and want one replica. Never touches its data."""
+        """Make whatever is missing of this life and want one replica. Never touches its data.
+
+        Its kind of address and its clients' networks become those that are set now.
+        """
 
     async def stop(self, generation: str, step: int) -> None:
         """Want no replica; storage and address stay. No-op where there is no workload."""

@@ -13,15 +13,6 @@ from tests.contract.cluster_worlds import life
 from tests.doubles.network import Fate, Request
 
 
-async def test_a_waking_life_gets_the_clients_networks_of_today():
-    rig = Rig()
-    volume = await rig.ready(1)
-    wider = Databases(rig.kubernetes, replace(SPEC, client_networks=("198.51.100.0/24",)), "plane-a")
-    await wider.start(replace(rig.life, volume=volume), 2)
-    [policy] = rig.kubernetes.find("NetworkPolicy")
-    assert policy["spec"]["ingress"][0]["from"][0] == {"ipBlock": {"cidr": "198.51.100.0/24"}}
-
-
 async def test_a_server_in_use_is_not_restarted_for_a_new_image():
     rig = Rig()
     volume = await rig.ready(1)

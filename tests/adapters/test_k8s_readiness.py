@@ -4,7 +4,7 @@ import pytest
 
 from shared.adapters.k8s.addresses import address
 from shared.adapters.k8s.readiness import View, judge
-from shared.manifests.mariadb import AddressKind
+from shared.manifests.database import ADDRESS
 
 STARTED = "2030-01-01T12:00:00Z"
 
@@ -21,8 +21,9 @@ def workload(replicas: int = 1, observed: int = 2) -> dict:
     }
 
 
-def service(**spec: object) -> dict:
-    return {"metadata": {"name": "pg-x", "namespace": "playground"}, "spec": {"clusterIP": "10.0.0.7", **spec}}
+def service(marked: str = "cluster-ip", **spec: object) -> dict:
+    metadata = {"name": "pg-x", "namespace": "playground", "annotations": {ADDRESS: marked}}
+    return {"metadata": metadata, "spec": {"clusterIP": "10.0.0.7", **spec}}
 
 
 def pod(started: bool = True, container: str = "containerd://0123456789abcdef", **metadata: object) -> dict:
@@ -42,8 +43,8 @@ def view(**parts: object) -> View:
     return View(**({"workload": workload(), "service": service()} | parts))  # type: ignore[arg-type]
 
 
-def status(of: View, kind: AddressKind = AddressKind.CLUSTER_IP):
-    return judge(of, kind)
+def status(of: View):
+    return judge(of)
 
 
 def test_a_ready_pod_of_a_settled_workload_is_ready():
@@ -145,26 +146,42 @@ def test_a_long_message_is_cut_and_put_on_one_line():
     assert len(failure) == 300
 
 
+PORTS = [{"nodePort": 30001}]
+
+
 @pytest.mark.parametrize(
-    ("kind", "spec", "expected"),
+    ("marked", "spec", "expected"),
     [
-        (AddressKind.CLUSTER_IP, {}, "10.0.0.7:3306"),
-        (AddressKind.CLUSTER_IP, {"clusterIP": "fd00::7"}, "[fd00::7]:3306"),
-        (AddressKind.DNS, {}, "pg-x.playground.svc.cluster.local:3306"),
-        (AddressKind.NODE_PORT, {"ports": [{"nodePort": 30001}]}, "192.0.2.1:30001"),
-        (AddressKind.NODE_PORT, {"ports": [{}]}, ""),
-        (AddressKind.LOAD_BALANCER, {}, ""),
+        ("cluster-ip", {}, "10.0.0.7:3306"),
+        ("cluster-ip", {"clusterIP": "fd00::7"}, "[fd00::7]:3306"),
+        ("dns", {}, "pg-x.playground.svc.cluster.local:3306"),
+        ("node-port", {"ports": PORTS}, "192.0.2.1:30001"),
+        ("node-port", {"ports": [{}]}, ""),
+        ("load-balancer", {}, ""),
+        ("", {"type": "NodePort", "ports": PORTS}, "192.0.2.1:30001"),
+        ("", {"type": "ClusterIP"}, "10.0.0.7:3306"),
+        ("a kind of tomorrow", {"type": "LoadBalancer"}, ""),
     ],
 )
-def test_an_address_is_read_off_service_and_pod(kind, spec, expected):
-    assert address(kind, service(**spec), [pod()]) == expected
+def test_an_address_is_read_off_service_and_pod(marked, spec, expected):
+    assert address(service(marked, **spec), pod()) == expected
 
 
 def test_a_node_s_address_is_not_known_while_no_pod_is_on_it():
-    assert address(AddressKind.NODE_PORT, service(ports=[{"nodePort": 30001}]), []) == ""
+    assert address(service("node-port", ports=PORTS), None) == ""
+    unscheduled = {"metadata": {"name": "pg-x-0"}, "status": {}}
+    assert address(service("node-port", ports=PORTS), unscheduled) == ""
+
+
+def test_a_node_s_address_is_that_of_the_pod_that_stays():
+    leaving, staying = pod(deletionTimestamp="2030-01-01T12:00:00Z"), pod()
+    staying["status"]["hostIP"] = "192.0.2.2"
+    now = status(view(service=service("node-port", ports=PORTS), pods={"leaving": leaving, "staying": staying}))
+    assert (now.address, now.ready) == ("192.0.2.2:30001", True)
+    assert status(view(service=service("node-port", ports=PORTS), pods={"leaving": leaving})).address == ""
 
 
 @pytest.mark.parametrize("entry", [{"ip": "203.0.113.7"}, {"hostname": "203.0.113.7"}])
 def test_a_balancer_is_known_by_address_or_name(entry):
-    balanced = service() | {"status": {"loadBalancer": {"ingress": [entry]}}}
-    assert address(AddressKind.LOAD_BALANCER, balanced, []) == "203.0.113.7:3306"
+    balanced = service("load-balancer") | {"status": {"loadBalancer": {"ingress": [entry]}}}
+    assert address(balanced, None) == "203.0.113.7:3306"

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
+from shared.adapters.k8s.databases import Databases
 from shared.adapters.k8s.probe import Probe, reach_tcp
 from shared.domain.leases import new_generation
 from shared.manifests.database import CLIENT_NAMESPACE, CLIENT_POD
-from shared.manifests.mariadb import CONTAINER, PORT, Spec
+from shared.manifests.mariadb import CONTAINER, PORT, AddressKind, Spec
 from shared.manifests.probe import caller
+from shared.ports.cluster import Life, Status
 from tests.cluster_fixture import RealCluster
-from tests.contract.cluster_real import Real, real_world
-from tests.contract.cluster_worlds import life
+from tests.contract.cluster_real import Real, real_world, sql
+from tests.contract.cluster_worlds import life, ready, without_pods
 
 pytestmark = pytest.mark.cluster
 
@@ -51,6 +54,48 @@ async def test_only_the_clients_networks_get_in_from_outside(world):
     assert await reach_tcp(status.address) == ""
     _, closed = await started(world, client_networks=("192.0.2.0/24",))
     assert await reach_tcp(closed.address) == "no answer"
+
+
+async def started_again(world: Real, cluster: Databases, of: Life, step: int) -> Status:
+    await cluster.stop(of.generation, step)
+    await without_pods(world, cluster, of.generation)
+    return await ready(world, cluster, of, step + 1)
+
+
+async def test_a_node_port_is_reached_from_outside_and_the_policy_sees_the_client(world):
+    cluster, alice = world.databases(address=AddressKind.NODE_PORT), life()
+    status = await ready(world, cluster, alice, 1)
+    assert (
+        status.address.rpartition(":")[0]
+        == (await world.api.get("Pod", f"pg-{alice.generation}-0"))["status"]["hostIP"]
+    )
+    assert await sql(status, "SELECT COUNT(*) FROM iris.train") == [(120,)]
+    # Who connects is this machine, and no address of the node: so the policy sees who it is.
+    [[seen]] = await sql(status, "SELECT SUBSTRING_INDEX(HOST, ':', 1) FROM information_schema.PROCESSLIST")
+    assert f"{seen}/32" in world.spec.client_networks
+    alice = replace(alice, volume=status.volume)
+    closed = world.databases(address=AddressKind.NODE_PORT, client_networks=("192.0.2.0/24",))
+    elsewhere = await started_again(world, closed, alice, 2)
+    assert elsewhere.address == status.address, "the port outlives a sleep"
+    assert await reach_tcp(elsewhere.address) == "no answer", "and the networks are those that are set at the start"
+    again = await started_again(world, cluster, alice, 4)
+    assert again.address == status.address
+    assert await sql(again, "SELECT COUNT(*) FROM iris.train") == [(120,)]
+
+
+async def test_a_service_becomes_any_kind_from_any_other(world):
+    kinds, alice = list(AddressKind), life()
+    steps, given = iter(range(1, 99)), set()
+    for kind in (kinds[0], *(kind for one in kinds for other in kinds for kind in (one, other))):
+        await world.databases(address=kind).start(alice, next(steps))
+        service = await world.api.get("Service", f"pg-{alice.generation}")
+        outside = kind in (AddressKind.NODE_PORT, AddressKind.LOAD_BALANCER)
+        ranges = list(world.spec.client_networks) if kind is AddressKind.LOAD_BALANCER else None
+        assert service["spec"].get("loadBalancerSourceRanges") == ranges
+        assert service["spec"].get("externalTrafficPolicy") == ("Local" if outside else None)
+        assert ("nodePort" in service["spec"]["ports"][0]) is outside
+        given.add(service["spec"]["clusterIP"])
+    assert len(given) == 1, "its address inside is the same all the time"
 
 
 async def test_only_pods_that_say_they_are_clients_get_in(world):

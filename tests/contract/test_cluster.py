@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from shared.domain.errors import ClusterRefused, Fenced
+from shared.manifests.mariadb import AddressKind
 from shared.ports.cluster import Status
 from tests.contract.cluster_worlds import WORLDS, World, life, opened, ready, without_pods
 
@@ -64,6 +65,24 @@ async def test_a_life_that_wakes_has_its_data_and_another_server(world):
     assert await world.read(woken, alice.generation) == ["precious"]
     assert (woken.volume, woken.address) == (before.volume, before.address)
     assert woken.server != before.server
+
+
+async def test_an_address_changes_only_when_another_kind_is_set_and_then_at_the_next_start(world):
+    inside, outside, alice = world.databases(), world.databases(address=AddressKind.NODE_PORT), life()
+    before = await ready(world, inside, alice, 1)
+    alice = replace(alice, volume=before.volume)
+    await world.write(before, alice.generation, "precious")
+    assert await outside.status(alice.generation) == before, "what runs keeps its address"
+    addresses = [before.address]
+    for step, cluster in enumerate((outside, outside, inside), 1):
+        await cluster.stop(alice.generation, 2 * step)
+        await without_pods(world, cluster, alice.generation)
+        woken = await ready(world, cluster, alice, 2 * step + 1)
+        assert await world.read(woken, alice.generation) == ["precious"]
+        addresses.append(woken.address)
+    first, second, again, last = addresses
+    assert second == again != first
+    assert last == first, "and its old one is kept for it"
 
 
 async def test_a_life_woken_while_it_still_stops_becomes_ready(world):

@@ -22,7 +22,7 @@ class Controllers:
     and message why a container does not run. `full`: why no node has room. `asleep`: kubelet does
     nothing, so that pods neither start nor end. `unnoticed`: kubelet
     has not noticed yet that a server runs. `policies`: network policies are enforced.
-    `pod_network`: pods reach each other.
+    `pod_network`: pods reach each other. `node`: the address of the node that pods start on.
     """
 
     def __init__(self, cluster: "Kubernetes"):
@@ -34,6 +34,7 @@ class Controllers:
         self.unnoticed = False
         self.policies = True
         self.pod_network = True
+        self.node = "192.0.2.1"
         self._events = 0
         self._containers = 0
         self._refused: set[tuple[str, str]] = set()
@@ -143,7 +144,7 @@ class Controllers:
             pod,
             {
                 "phase": "Running",
-                "hostIP": "192.0.2.1",
+                "hostIP": self.node,
                 "podIP": "192.0.2.100",
                 "conditions": [{"type": "Ready", "status": str(not self.unnoticed)}],
                 "containerStatuses": [container],

@@ -194,6 +194,7 @@ class Kubernetes(Network):
             metadata["finalizers"] = [PROTECTION]
         if kind == "Service":
             manifest["spec"]["clusterIP"] = f"10.0.{self._serial // 256}.{self._serial % 256}"
+            self._give_port(manifest)
         return copied(self.store(manifest, "ADDED"))
 
     def _replace(self, manifest: Object) -> Object:
@@ -205,6 +206,10 @@ class Kubernetes(Network):
             raise ObjectConflict
         if kind == "StatefulSet" and any(manifest["spec"].get(key) != old["spec"].get(key) for key in FIXED):
             raise ClusterRefused("updates to statefulset spec for these fields are forbidden")
+        if kind == "Service":
+            if manifest["spec"].get("clusterIP") != old["spec"]["clusterIP"]:
+                raise ClusterRefused("spec.clusterIP: Invalid value: may not change once set")
+            self._give_port(manifest)
         for key in ("uid", "creationTimestamp", "generation", "namespace", "managedFields", "deletionTimestamp"):
             metadata.pop(key, None)
             if key in old["metadata"]:
@@ -216,6 +221,15 @@ class Kubernetes(Network):
         if manifest.get("spec") != old.get("spec"):
             metadata["generation"] += 1
         return copied(self.store(manifest))
+
+    def _give_port(self, service: Object) -> None:
+        [port] = service["spec"]["ports"]
+        outside = service["spec"]["type"] != "ClusterIP"
+        if not outside and ("nodePort" in port or "externalTrafficPolicy" in service["spec"]):
+            raise ClusterRefused("spec: may not be used when `type` is 'ClusterIP'")
+        if outside and "nodePort" not in port:
+            self._serial += 1
+            port["nodePort"] = 30000 + self._serial
 
     def _delete(self, kind: str, name: str, uid: str, version: str) -> None:
         found = self.objects.get((kind, name))

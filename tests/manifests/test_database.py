@@ -54,7 +54,7 @@ def test_a_service_answers_inside_the_cluster():
     assert database.service(LIFE, SPEC, "plane-a", "volume-uid") == {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": METADATA,
+        "metadata": METADATA | {"annotations": ANNOTATIONS | {"playground.dev/address": "cluster-ip"}},
         "spec": {
             "type": "ClusterIP",
             "selector": {"playground.dev/generation": "abcdefghij0123456789"},
@@ -84,12 +84,15 @@ def test_a_service_from_outside_keeps_the_client_s_address(kind, spec):
     service = database.service(LIFE, replace(SPEC, address=kind), "plane-a", "volume-uid")
     inside = {"selector", "ports", "publishNotReadyAddresses"}
     assert {key: value for key, value in service["spec"].items() if key not in inside} == spec
+    assert service["metadata"]["annotations"]["playground.dev/address"] == kind
 
 
 def test_what_a_cloud_wants_said_stands_on_the_service():
-    spec = replace(SPEC, service_annotations=(("cloud.example/internal", "true"),))
+    said = (("cloud.example/internal", "true"), ("playground.dev/owner", "somebody else"))
+    spec = replace(SPEC, service_annotations=said)
     annotations = database.service(LIFE, spec, "plane-a", "volume-uid")["metadata"]["annotations"]
-    assert annotations == ANNOTATIONS | {"cloud.example/internal": "true"}
+    mine = ANNOTATIONS | {"playground.dev/address": "cluster-ip"}
+    assert annotations == mine | {"cloud.example/internal": "true"}, "and nothing of ours is said otherwise"
 
 
 def test_a_network_policy_lets_clients_in_and_nothing_out():

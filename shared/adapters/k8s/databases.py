@@ -6,23 +6,22 @@ only a fenced update starts one. All else of a life is owned by the claim: what 
 of a dead life, Kubernetes collects.
 """
 
-import asyncio
-import copy
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from shared.adapters.k8s.api import AlreadyExists, Api, Object, ObjectConflict, ObjectGone, WatchExpired
+from shared.adapters.k8s.addresses import kind_of
+from shared.adapters.k8s.api import Api, Object, ObjectConflict, ObjectGone, WatchExpired
 from shared.adapters.k8s.evidence import ask
 from shared.adapters.k8s.fences import TRIES, Fences, fence
+from shared.adapters.k8s.parts import Parts, copied, together
 from shared.adapters.k8s.readiness import View, judge, seconds
 from shared.adapters.k8s.waiting import Wait
 from shared.adapters.k8s.watching import everything
 from shared.domain.errors import ClusterRefused, ClusterUnavailable
 from shared.domain.leases import Owner
 from shared.manifests import database
-from shared.manifests.mariadb import AddressKind, Spec, init_scripts
+from shared.manifests.mariadb import AddressKind, Spec
 from shared.ports.cluster import Evidence, Life, Status, Workload
 
 
@@ -39,29 +38,20 @@ class Databases:
         self._domain = domain
         self._patience = patience
         self._fences = Fences(api, plane)
+        self._parts = Parts(self._fences, spec)
 
     async def start(self, life: Life, step: int) -> None:
         workload = await self._fences.own("StatefulSet", life.generation)
         if workload is not None:
             fence(workload, step)
-        volume = await self._volume(life, must_exist=bool(life.volume) or workload is not None)
-        parts = [
-            database.network_policy(life, self._spec, self._plane, volume),
-            database.secret(life, self._plane, volume),
-            database.service(life, self._spec, self._plane, volume),
-            init_scripts(),
-        ]
-        if workload is None:
-            parts.append(database.stateful_set(life, self._spec, self._plane, volume, step, replicas=0))
-        made = await _all(*(self._make(part) for part in parts))
-        if made[0] is None:
-            await self._renew_policy(life, volume)
+        volume = await self._parts.volume(life, must_exist=bool(life.volume) or workload is not None)
+        made = await self._parts.provide(life, volume, step, workload)
         wanted = database.stateful_set(life, self._spec, self._plane, volume, step, replicas=1)
 
         def started(found: Object) -> Object:
             if "deletionTimestamp" in found["metadata"]:
                 raise ClusterUnavailable(f"{found['metadata']['name']} is being deleted")
-            new = _copy(found)
+            new = copied(found)
             new["metadata"]["labels"] |= wanted["metadata"]["labels"]
             new["metadata"]["labels"].pop(database.ORPHAN, None)
             new["metadata"]["annotations"] |= wanted["metadata"]["annotations"]
@@ -69,40 +59,8 @@ class Databases:
             new["spec"] |= {key: wanted["spec"][key] for key in ("replicas", "template", "updateStrategy")}
             return new
 
-        if await self._fences.change(life.generation, step, started, workload or made[-1]) is None:
+        if await self._fences.change(life.generation, step, started, workload or made) is None:
             raise ClusterUnavailable(f"{database.name(life.generation)} went away while it was started")
-
-    async def _volume(self, life: Life, must_exist: bool) -> str:
-        """The UID of the life's claim, made if it may be missing. Raises ClusterRefused if it may not."""
-        found = None
-        if not must_exist:
-            found = await self._make(database.volume_claim(life, self._spec, self._plane))
-        found = found or await self._fences.own("PersistentVolumeClaim", life.generation)
-        if found is None or "deletionTimestamp" in found["metadata"]:
-            raise ClusterRefused(f"the volume {database.name(life.generation)} is gone")
-        uid: str = found["metadata"]["uid"]
-        if life.volume not in ("", uid):
-            raise ClusterRefused(f"the volume {database.name(life.generation)} is gone, another has its name")
-        return uid
-
-    async def _make(self, manifest: Object) -> Object | None:
-        """The object made, or None if its name was taken."""
-        try:
-            return await self._api.create(manifest)
-        except AlreadyExists:
-            return None
-
-    async def _renew_policy(self, life: Life, volume: str) -> None:
-        """A life that wakes gets the clients' networks of today."""
-        found = await self._fences.own("NetworkPolicy", life.generation)
-        wanted = database.network_policy(life, self._spec, self._plane, volume)["spec"]
-        if found is None:
-            raise ClusterUnavailable(f"the network policy {database.name(life.generation)} went away")
-        if found["spec"] != wanted:
-            try:
-                await self._api.replace(_copy(found) | {"spec": wanted})
-            except (ObjectConflict, ObjectGone) as error:
-                raise ClusterUnavailable("the network policy changed meanwhile") from error
 
     async def stop(self, generation: str, step: int) -> None:
         await self._fences.change(generation, step, _stopped)
@@ -117,8 +75,8 @@ class Databases:
         if claim is not None and volume not in ("", claim["metadata"]["uid"]):
             raise ClusterRefused(f"the volume {database.name(generation)} is not the one of this lease; left alone")
         kinds = ("StatefulSet", "Service", "NetworkPolicy", "Secret")
-        gone = await _all(*(self._fences.delete(kind, generation, step) for kind in kinds))
-        if not all(gone) and not all(await _all(*(self._fences.delete(kind, generation, step) for kind in kinds))):
+        gone = await together(*(self._fences.delete(kind, generation, step) for kind in kinds))
+        if not all(gone) and not all(await together(*(self._fences.delete(kind, generation, step) for kind in kinds))):
             return False
         if claim is None:
             return True
@@ -132,7 +90,7 @@ class Databases:
         return await self._fences.own("PersistentVolumeClaim", generation) is None
 
     async def status(self, generation: str) -> Status:
-        workload, volume, service, pods = await _all(
+        workload, volume, service, pods = await together(
             self._fences.own("StatefulSet", generation),
             self._fences.own("PersistentVolumeClaim", generation),
             self._fences.own("Service", generation),
@@ -145,20 +103,25 @@ class Databases:
         return self._judge(view)
 
     async def wait_ready(self, generation: str) -> Status:
-        volume, service = await _all(
+        volume, service = await together(
             self._fences.own("PersistentVolumeClaim", generation), self._fences.own("Service", generation)
         )
         wait = Wait(self._api, database.name(generation), self._selector(generation), self._judge, self._patience)
-        # Who comes before the life is made waits for its Service, too, and learns its volume at the end.
-        changes = service is None or self._spec.address is AddressKind.LOAD_BALANCER
-        status = await wait.ready(volume, service, followed=changes)
+        # A balancer's address comes late. Who comes before a start has made or renewed the Service waits for
+        # that, too, and learns of a volume at the end.
+        status = await wait.ready(volume, service, followed=self._changes(service))
         if status.ready and volume is None:
             made = await self._fences.own("PersistentVolumeClaim", generation)
             status = replace(status, volume=made["metadata"]["uid"] if made else "")
         return status
 
+    def _changes(self, service: Object | None) -> bool:
+        """Whether the Service is not yet what it will be when its database is ready."""
+        kind = kind_of(service) if service is not None else None
+        return kind is AddressKind.LOAD_BALANCER or kind is not self._spec.address
+
     def _judge(self, view: View) -> Status:
-        return judge(view, self._spec.address, self._domain)
+        return judge(view, self._domain)
 
     async def evidence(self, generation: str) -> Evidence | None:
         return await ask(self._api, self._selector(generation))
@@ -185,7 +148,7 @@ class Databases:
             found = found or await self._fences.own("PersistentVolumeClaim", workload.generation)
             if found is None or _workload(found).orphan_since != workload.orphan_since:
                 return  # another pass was here, or a start
-            new = _copy(found)
+            new = copied(found)
             if workload.orphan_since is None:
                 new["metadata"]["annotations"][database.ORPHAN_SINCE] = datetime.fromtimestamp(now, UTC).isoformat()
             else:
@@ -204,26 +167,8 @@ class Databases:
         return f"{database.PLANE}={self._plane},{database.GENERATION}={generation}"
 
 
-async def _all(*acts: Awaitable[Any]) -> list[Any]:
-    """All of them at once; waits for every one, then raises the first error."""
-    results = await asyncio.gather(*acts, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
-
-
-def _copy(found: Object) -> Object:
-    """What a replace sends: the object as read, without what the server alone writes."""
-    new = copy.deepcopy({key: found[key] for key in found if key != "status"})
-    new["metadata"].pop("managedFields", None)
-    new["metadata"].setdefault("labels", {})
-    new["metadata"].setdefault("annotations", {})
-    return new
-
-
 def _stopped(found: Object) -> Object:
-    new = _copy(found)
+    new = copied(found)
     new["spec"]["replicas"] = 0
     return new
 

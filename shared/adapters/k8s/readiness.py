@@ -7,7 +7,6 @@ from datetime import datetime
 from shared.adapters.k8s.addresses import address
 from shared.adapters.k8s.api import Object
 from shared.manifests import database
-from shared.manifests.mariadb import AddressKind
 from shared.ports.cluster import Status
 
 MANAGER = "playground"  # our name in managedFields
@@ -42,13 +41,14 @@ class View:
     answered: str = ""
 
 
-def judge(view: View, kind: AddressKind, domain: str = "cluster.local") -> Status:
+def judge(view: View, domain: str = "cluster.local") -> Status:
     """The status. Ready needs a controller that knows what is wanted: it then takes no pod away."""
+    pod = standing(view.pods.values())
     status = Status(
         exists=view.workload is not None,
         pods=len(view.pods),
         volume=view.volume["metadata"]["uid"] if view.volume else "",
-        address=address(kind, view.service, view.pods.values(), domain),
+        address=address(view.service, pod, domain),
     )
     if view.workload is None:
         return status
@@ -58,7 +58,6 @@ def judge(view: View, kind: AddressKind, domain: str = "cluster.local") -> Statu
     )
     if status.replicas == 0:
         return status
-    pod = standing(view.pods.values())
     if pod is None:
         return replace(status, failure=_refused(view) if not view.pods else "")
     if not started(pod) and (not view.answered or view.answered != server(pod)):

@@ -9,7 +9,7 @@ from shared.adapters.k8s.api import Api, Object
 RIGHTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("apps", "statefulsets"): ("get", "list", "watch", "create", "update", "delete"),
     ("", "persistentvolumeclaims"): ("get", "list", "create", "update", "delete"),
-    ("", "services"): ("get", "list", "watch", "create", "delete"),
+    ("", "services"): ("get", "list", "watch", "create", "update", "delete"),
     ("", "secrets"): ("get", "create", "delete"),
     ("", "configmaps"): ("create",),
     ("networking.k8s.io", "networkpolicies"): ("get", "create", "update", "delete"),

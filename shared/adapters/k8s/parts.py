@@ -1,0 +1,116 @@
+"""What a life consists of besides its pod: made where it is missing, brought to what is set today where it is there.
+
+A start does both, and nothing else does: a database that runs keeps its address and its clients'
+networks until it is started again.
+"""
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from shared.adapters.k8s.api import AlreadyExists, Object, ObjectConflict, ObjectGone
+from shared.adapters.k8s.fences import TRIES, Fences
+from shared.domain.errors import ClusterRefused, ClusterUnavailable
+from shared.manifests import database
+from shared.manifests.mariadb import Spec, init_scripts
+from shared.ports.cluster import Life
+
+# What a Service of one type has and another may not have, besides what we ask for.
+TYPED = ("externalTrafficPolicy", "loadBalancerSourceRanges", "healthCheckNodePort", "allocateLoadBalancerNodePorts",
+         "loadBalancerClass", "loadBalancerIP")  # fmt: skip
+
+
+class Parts:
+    """Makes and renews the parts of one control plane's lives."""
+
+    def __init__(self, fences: Fences, spec: Spec):
+        self._fences = fences
+        self._spec = spec
+
+    async def volume(self, life: Life, must_exist: bool) -> str:
+        """The UID of the life's claim, made if it may be missing. Raises ClusterRefused if it may not."""
+        found = None
+        if not must_exist:
+            found = await self._make(database.volume_claim(life, self._spec, self._fences.plane))
+        found = found or await self._fences.own("PersistentVolumeClaim", life.generation)
+        if found is None or "deletionTimestamp" in found["metadata"]:
+            raise ClusterRefused(f"the volume {database.name(life.generation)} is gone")
+        uid: str = found["metadata"]["uid"]
+        if life.volume not in ("", uid):
+            raise ClusterRefused(f"the volume {database.name(life.generation)} is gone, another has its name")
+        return uid
+
+    async def provide(self, life: Life, volume: str, step: int, workload: Object | None) -> Object | None:
+        """All that a pod needs to start, and the StatefulSet that was made if there was no `workload`."""
+        plane = self._fences.plane
+        policy = database.network_policy(life, self._spec, plane, volume)
+        service = database.service(life, self._spec, plane, volume)
+        parts = [policy, service, database.secret(life, plane, volume), init_scripts()]
+        if workload is None:
+            parts.append(database.stateful_set(life, self._spec, plane, volume, step, replicas=0))
+        made = await together(*(self._make(part) for part in parts))
+        if made[0] is None:
+            await self._renew("NetworkPolicy", life.generation, lambda found: found | {"spec": policy["spec"]})
+        if made[1] is None:
+            await self._renew("Service", life.generation, lambda found: renewed_service(found, service))
+        return made[4] if workload is None else None
+
+    async def _make(self, manifest: Object) -> Object | None:
+        """The object made, or None if its name was taken."""
+        try:
+            return await self._fences.api.create(manifest)
+        except AlreadyExists:
+            return None
+
+    async def _renew(self, kind: str, generation: str, change: Callable[[Object], Object]) -> None:
+        """Put `change` of the object in its place, if that is another."""
+        for _ in range(TRIES):
+            found = await self._fences.own(kind, generation)
+            if found is None:
+                break
+            before = copied(found)
+            wanted = change(before)
+            if wanted == before:
+                return
+            try:
+                await self._fences.api.replace(wanted)
+                return
+            except ObjectConflict:
+                continue  # a cloud's controller writes a status
+            except ObjectGone:
+                break
+        raise ClusterUnavailable(f"{kind} {database.name(generation)} went away or keeps changing", retry_after=1)
+
+
+def renewed_service(found: Object, wanted: Object) -> Object:
+    """`found` as `wanted` has it, with the addresses and ports that it was given; `found` stays as it is."""
+    new = copy.deepcopy(found)
+    new["metadata"]["annotations"] |= wanted["metadata"]["annotations"]
+    spec, asked = new["spec"], wanted["spec"]
+    same = spec.get("type") == asked["type"]
+    for key in TYPED[:2] if same else TYPED:
+        spec.pop(key, None)
+    given = spec["ports"][0].get("nodePort")
+    spec |= asked
+    if given and asked["type"] != "ClusterIP":
+        spec["ports"] = [asked["ports"][0] | {"nodePort": given}]
+    return new
+
+
+def copied(found: Object) -> Object:
+    """What a replace sends: the object as read, without what the server alone writes."""
+    new = copy.deepcopy({key: found[key] for key in found if key != "status"})
+    new["metadata"].pop("managedFields", None)
+    new["metadata"].setdefault("labels", {})
+    new["metadata"].setdefault("annotations", {})
+    return new
+
+
+async def together(*acts: Awaitable[Any]) -> list[Any]:
+    """All of them at once; waits for every one, then raises the first error."""
+    results = await asyncio.gather(*acts, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
