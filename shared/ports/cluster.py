@@ -84,7 +84,8 @@ class Cluster(Protocol):
     async def start(self, life: Life, step: int) -> None:
         """Make whatever is missing of this life and want one replica. Never touches its data.
 
-        Its kind of address and its clients' networks become those that are set now.
+        Its kind of address and its clients' networks become those that are set now. Raises
+        VolumeGone if the volume claim that must be there is proved not to be.
         """
 
     async def stop(self, generation: str, step: int) -> None:

@@ -44,6 +44,15 @@ async def test_what_is_not_there_is_none_and_its_deletion_is_done():
             await api.replace(SECRET)
 
 
+async def test_a_proxy_s_404_proves_no_absence():
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text="404 page not found", status=404)
+
+    async with served(handler) as api:
+        with pytest.raises(ClusterRefused):
+            await api.get("PersistentVolumeClaim", "s")
+
+
 async def test_what_is_there_already_or_another_is_told_apart():
     async with served(answering(409, "AlreadyExists")) as api:
         with pytest.raises(AlreadyExists):

@@ -6,7 +6,7 @@ import pytest
 
 from shared.adapters.k8s.databases import Databases
 from shared.adapters.k8s.parts import renewed_service
-from shared.domain.errors import ClusterUnavailable
+from shared.domain.errors import ClusterRefused, ClusterUnavailable, VolumeGone
 from shared.manifests import database
 from shared.manifests.mariadb import AddressKind
 from tests.adapters.rig import SPEC, Rig, passing
@@ -149,3 +149,42 @@ def test_a_service_of_another_type_keeps_nothing_that_its_new_type_may_not_have(
         ports = [wanted["spec"]["ports"][0] | more]
         assert renewed_service(found, wanted)["spec"] == wanted["spec"] | kept | {"ports": ports}
     assert renewed_service(found, made) == found, "of the same type all of it stays"
+
+
+# --- the volume
+
+
+async def lost(rig: Rig, verb: str) -> None:
+    async def gate(request: Request) -> Fate | None:
+        return Fate.LOST if (request.verb, request.kind) == (verb, "PersistentVolumeClaim") else None
+
+    rig.kubernetes.gate = gate
+
+
+async def test_only_an_answer_proves_that_a_volume_is_gone():
+    rig = Rig()
+    volume = await rig.ready(1)
+    woken = replace(rig.life, volume=volume)
+    await lost(rig, "get")
+    with pytest.raises(ClusterUnavailable):
+        await rig.cluster.start(woken, 2)
+    rig.kubernetes.gate = passing
+    [claim] = rig.kubernetes.find("PersistentVolumeClaim")
+    rig.kubernetes.remove(claim)
+    with pytest.raises(ClusterRefused, match="is being deleted") as refused:
+        await rig.cluster.start(woken, 3)
+    assert not isinstance(refused.value, VolumeGone), "a pod still has it"
+    rig.kubernetes.remove(rig.kubernetes.find("StatefulSet")[0])
+    await rig.kubernetes.settle()
+    with pytest.raises(VolumeGone):
+        await rig.cluster.start(woken, 4)
+
+
+async def test_a_claim_that_is_somebody_else_s_proves_nothing():
+    rig = Rig()
+    volume = await rig.ready(1)
+    [claim] = rig.kubernetes.find("PersistentVolumeClaim")
+    claim["metadata"]["labels"][database.PLANE] = "plane-b"
+    with pytest.raises(ClusterRefused, match="not ours") as refused:
+        await rig.cluster.start(replace(rig.life, volume=volume), 2)
+    assert not isinstance(refused.value, VolumeGone)

@@ -70,6 +70,15 @@ class Real:
     async def drop_workload(self, generation: str) -> None:
         await client.AppsV1Api(self.admin).delete_namespaced_stateful_set(f"pg-{generation}", self.namespace)
 
+    async def drop_volume(self, generation: str) -> None:
+        name, core = f"pg-{generation}", client.CoreV1Api(self.admin)
+        await core.delete_namespaced_persistent_volume_claim(name, self.namespace)
+
+        async def gone() -> bool:
+            return name not in await self.names("PersistentVolumeClaim")
+
+        await self.until(gone)
+
     async def names(self, kind: str) -> list[str]:
         """What there is of a kind, seen by the administrator."""
         api = KubernetesApi(self.admin.configuration, self.namespace)

@@ -49,6 +49,9 @@ class World(Protocol):
     async def drop_workload(self, generation: str) -> None:
         """Delete the StatefulSet behind the control plane's back."""
 
+    async def drop_volume(self, generation: str) -> None:
+        """Delete the volume claim behind the control plane's back."""
+
     async def until(self, condition: Callable[[], Awaitable[Any]]) -> Any:
         """Wait until the condition holds; returns what it returned."""
 
@@ -89,6 +92,9 @@ class Memory:
 
     async def drop_workload(self, generation: str) -> None:
         await self._drop("StatefulSet", generation)
+
+    async def drop_volume(self, generation: str) -> None:
+        await self._drop("PersistentVolumeClaim", generation)
 
     async def _drop(self, kind: str, generation: str) -> None:
         self.kubernetes.remove(self.kubernetes.objects[kind, f"pg-{generation}"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.errors import ClusterRefused, Fenced
+from shared.domain.errors import ClusterRefused, Fenced, VolumeGone
 from shared.manifests.mariadb import AddressKind
 from shared.ports.cluster import Status
 from tests.contract.cluster_worlds import WORLDS, World, life, opened, ready, without_pods
@@ -148,15 +148,26 @@ async def test_a_volume_that_is_not_the_lease_s_is_left_alone(world):
 
 async def test_a_life_whose_volume_is_gone_gets_no_empty_one(world):
     cluster, alice = world.databases(), life(volume="uid-of-old")
-    with pytest.raises(ClusterRefused, match="gone"):
+    with pytest.raises(VolumeGone):
         await cluster.start(alice, 1)
     assert await cluster.status(alice.generation) == Status()
+
+
+async def test_a_volume_that_somebody_deleted_is_told_from_all_other_refusals(world):
+    cluster, alice = world.databases(), life()
+    before = await ready(world, cluster, alice, 1)
+    await cluster.stop(alice.generation, 2)
+    await without_pods(world, cluster, alice.generation)
+    await world.drop_volume(alice.generation)
+    with pytest.raises(VolumeGone):
+        await cluster.start(replace(alice, volume=before.volume), 3)
+    assert (await cluster.status(alice.generation)).volume == ""
 
 
 async def test_a_life_does_not_start_on_another_volume_of_its_name(world):
     cluster, alice = world.databases(), life()
     await cluster.start(alice, 1)
-    with pytest.raises(ClusterRefused, match="another has its name"):
+    with pytest.raises(VolumeGone, match="another has its name"):
         await cluster.start(replace(alice, volume="uid-of-old"), 2)
 
 

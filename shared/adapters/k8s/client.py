@@ -66,7 +66,7 @@ class KubernetesApi:
         try:
             return await self._ask("GET", f"{PATHS[kind]}/{name}")
         except Refusal as refusal:
-            if refusal.code == 404:
+            if refusal.code == 404 and refusal.reason == "NotFound":  # a proxy's 404 proves nothing
                 return None
             raise refused(refusal) from refusal
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.adapters.k8s.api import AlreadyExists, Object, ObjectConflict, ObjectGone
 from shared.adapters.k8s.fences import TRIES, Fences
-from shared.domain.errors import ClusterRefused, ClusterUnavailable
+from shared.domain.errors import ClusterRefused, ClusterUnavailable, VolumeGone
 from shared.manifests import database
 from shared.manifests.mariadb import Spec, init_scripts
 from shared.ports.cluster import Life
@@ -29,16 +29,21 @@ class Parts:
         self._spec = spec
 
     async def volume(self, life: Life, must_exist: bool) -> str:
-        """The UID of the life's claim, made if it may be missing. Raises ClusterRefused if it may not."""
+        """The UID of the life's claim, made if it may be missing.
+
+        Raises VolumeGone if the API server knows no claim of that name, or another one.
+        """
         found = None
         if not must_exist:
             found = await self._make(database.volume_claim(life, self._spec, self._fences.plane))
         found = found or await self._fences.own("PersistentVolumeClaim", life.generation)
-        if found is None or "deletionTimestamp" in found["metadata"]:
-            raise ClusterRefused(f"the volume {database.name(life.generation)} is gone")
+        if found is None:
+            raise VolumeGone(f"the volume {database.name(life.generation)} is gone")
         uid: str = found["metadata"]["uid"]
         if life.volume not in ("", uid):
-            raise ClusterRefused(f"the volume {database.name(life.generation)} is gone, another has its name")
+            raise VolumeGone(f"the volume {database.name(life.generation)} is gone, another has its name")
+        if "deletionTimestamp" in found["metadata"]:
+            raise ClusterRefused(f"the volume {database.name(life.generation)} is being deleted")
         return uid
 
     async def provide(self, life: Life, volume: str, step: int, workload: Object | None) -> Object | None:
