@@ -103,7 +103,7 @@ class Cluster(Protocol):
     async def wait_ready(self, generation: str) -> Status:
         """Watch until it is ready or a failure shows; has no time limit of its own.
 
-        May know that it is ready a moment before `status` does.
+        May know that it is ready a moment before `status` does. Any number may wait for one life.
         """
 
     async def evidence(self, generation: str) -> Evidence | None:

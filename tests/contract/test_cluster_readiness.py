@@ -80,3 +80,14 @@ async def test_a_wait_ends_when_the_life_is_stopped(world):
     async with asyncio.timeout(30):
         status = await cluster.wait_ready(alice.generation)
     assert (status.ready, status.failure) == (False, "it was stopped meanwhile")
+
+
+async def test_many_who_wait_for_one_life_are_all_told(world):
+    cluster, alice = world.databases(), life()
+    await cluster.start(alice, 1)
+    async with asyncio.timeout(60):
+        waits = [asyncio.create_task(cluster.wait_ready(alice.generation)) for _ in range(20)]
+        await asyncio.sleep(0)
+        waits.pop().cancel()
+        statuses = await asyncio.gather(*waits)
+    assert all(status.ready and status == statuses[0] for status in statuses)

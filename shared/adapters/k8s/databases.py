@@ -6,6 +6,7 @@ only a fenced update starts one. All else of a life is owned by the claim: what 
 of a dead life, Kubernetes collects.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from shared.adapters.k8s.evidence import ask
 from shared.adapters.k8s.fences import TRIES, Fences, fence
 from shared.adapters.k8s.parts import Parts, copied, together
 from shared.adapters.k8s.readiness import View, judge, seconds
+from shared.adapters.k8s.sharing import Shared
 from shared.adapters.k8s.waiting import Wait
 from shared.adapters.k8s.watching import everything
 from shared.domain.errors import ClusterRefused, ClusterUnavailable
@@ -23,6 +25,11 @@ from shared.domain.leases import Owner
 from shared.manifests import database
 from shared.manifests.mariadb import AddressKind, Spec
 from shared.ports.cluster import Evidence, Life, Status, Workload
+
+# Starts, stops and deletions of one process that are at the API server at once, first come first served.
+# Each is a dozen requests: more of them make no database ready sooner, but take the loop and the connections
+# from whoever beats or waits meanwhile.
+ACTS = 8
 
 
 class Databases:
@@ -39,33 +46,41 @@ class Databases:
         self._patience = patience
         self._fences = Fences(api, plane)
         self._parts = Parts(self._fences, spec)
+        self._acts = asyncio.Semaphore(ACTS)
+        self._waits = Shared[str, Status]()
 
     async def start(self, life: Life, step: int) -> None:
-        workload = await self._fences.own("StatefulSet", life.generation)
-        if workload is not None:
-            fence(workload, step)
-        volume = await self._parts.volume(life, must_exist=bool(life.volume) or workload is not None)
-        made = await self._parts.provide(life, volume, step, workload)
-        wanted = database.stateful_set(life, self._spec, self._plane, volume, step, replicas=1)
+        async with self._acts:
+            workload = await self._fences.own("StatefulSet", life.generation)
+            if workload is not None:
+                fence(workload, step)
+            volume = await self._parts.volume(life, must_exist=bool(life.volume) or workload is not None)
+            made = await self._parts.provide(life, volume, step, workload)
+            wanted = database.stateful_set(life, self._spec, self._plane, volume, step, replicas=1)
 
-        def started(found: Object) -> Object:
-            if "deletionTimestamp" in found["metadata"]:
-                raise ClusterUnavailable(f"{found['metadata']['name']} is being deleted")
-            new = copied(found)
-            new["metadata"]["labels"] |= wanted["metadata"]["labels"]
-            new["metadata"]["labels"].pop(database.ORPHAN, None)
-            new["metadata"]["annotations"] |= wanted["metadata"]["annotations"]
-            new["metadata"]["annotations"].pop(database.ORPHAN_SINCE, None)
-            new["spec"] |= {key: wanted["spec"][key] for key in ("replicas", "template", "updateStrategy")}
-            return new
+            def started(found: Object) -> Object:
+                if "deletionTimestamp" in found["metadata"]:
+                    raise ClusterUnavailable(f"{found['metadata']['name']} is being deleted")
+                new = copied(found)
+                new["metadata"]["labels"] |= wanted["metadata"]["labels"]
+                new["metadata"]["labels"].pop(database.ORPHAN, None)
+                new["metadata"]["annotations"] |= wanted["metadata"]["annotations"]
+                new["metadata"]["annotations"].pop(database.ORPHAN_SINCE, None)
+                new["spec"] |= {key: wanted["spec"][key] for key in ("replicas", "template", "updateStrategy")}
+                return new
 
-        if await self._fences.change(life.generation, step, started, workload or made) is None:
-            raise ClusterUnavailable(f"{database.name(life.generation)} went away while it was started")
+            if await self._fences.change(life.generation, step, started, workload or made) is None:
+                raise ClusterUnavailable(f"{database.name(life.generation)} went away while it was started")
 
     async def stop(self, generation: str, step: int) -> None:
-        await self._fences.change(generation, step, _stopped)
+        async with self._acts:
+            await self._fences.change(generation, step, _stopped)
 
     async def delete(self, generation: str, step: int, volume: str) -> bool:
+        async with self._acts:
+            return await self._delete(generation, step, volume)
+
+    async def _delete(self, generation: str, step: int, volume: str) -> bool:
         # First no replica with our step: whoever would start it has read another resourceVersion.
         if await self._fences.change(generation, step, _stopped) is not None:
             await self._fences.delete("StatefulSet", generation, step)
@@ -103,6 +118,14 @@ class Databases:
         return self._judge(view)
 
     async def wait_ready(self, generation: str) -> Status:
+        joined = self._waits.under_way(generation)
+        status = await self._waits.join(generation, lambda: self._wait(generation))
+        if joined and not status.ready:
+            # That wait may have seen what was there before its caller acted; what is under way now has not.
+            status = await self._waits.join(generation, lambda: self._wait(generation))
+        return status
+
+    async def _wait(self, generation: str) -> Status:
         volume, service = await together(
             self._fences.own("PersistentVolumeClaim", generation), self._fences.own("Service", generation)
         )
