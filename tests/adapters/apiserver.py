@@ -14,20 +14,29 @@ SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "uid":
 
 
 @asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[KubernetesApi]:
-    """A client of a server that answers everything with `handler`."""
+async def listening(handler: Handler) -> AsyncIterator[Configuration]:
+    """A server that answers everything with `handler`, as a client is told of it."""
     server = web.Server(handler)  # type: ignore[arg-type]
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0]
-    api = KubernetesApi(Configuration(host=f"http://{host}:{port}"), "here")
     try:
-        yield api
+        yield Configuration(host=f"http://{host}:{port}")
     finally:
-        await api.close()
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[KubernetesApi]:
+    """A client of such a server."""
+    async with listening(handler) as configuration:
+        api = KubernetesApi(configuration, "here")
+        try:
+            yield api
+        finally:
+            await api.close()
 
 
 def answering(code: int, reason: str = "", message: str = "", **headers: str) -> Handler:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from shared.adapters.k8s.databases import Databases
+from shared.adapters.k8s.namespaces import ensure_namespace
 from shared.adapters.k8s.probe import Probe, reach_tcp
 from shared.domain.leases import new_generation
 from shared.manifests.database import CLIENT_NAMESPACE, CLIENT_POD
@@ -96,6 +97,10 @@ async def test_a_service_becomes_any_kind_from_any_other(world):
         assert ("nodePort" in service["spec"]["ports"][0]) is outside
         given.add(service["spec"]["clusterIP"])
     assert len(given) == 1, "its address inside is the same all the time"
+
+
+async def test_who_has_the_role_and_no_more_is_not_kept_from_a_namespace_that_is_there(world):
+    assert await ensure_namespace(world.role, world.namespace) is False
 
 
 async def test_only_pods_that_say_they_are_clients_get_in(world):

@@ -23,11 +23,12 @@ from tests.contract.cluster_worlds import PASSWORD
 
 @dataclass
 class Real:
-    """A namespace of its own, seen as administrator (`admin`) and as the control plane (`api`)."""
+    """A namespace of its own, seen as administrator (`admin`) and as the control plane (`api`, by `role`)."""
 
     namespace: str
     spec: Spec
     api: KubernetesApi
+    role: client.Configuration
     admin: client.ApiClient
     patience: float = 60.0
 
@@ -136,9 +137,10 @@ async def real_world(cluster: RealCluster, labels: dict[str, str] | None = None)
             return str(answer.status.token)
 
         authority = await asyncio.to_thread(Path(configuration.ssl_ca_cert).read_text)
-        api = KubernetesApi(at(configuration.host, authority, token), namespace)
+        role_s = at(configuration.host, authority, token)
+        api = KubernetesApi(role_s, namespace)
         try:
-            yield Real(namespace, spec, api, admin)
+            yield Real(namespace, spec, api, role_s, admin)
         finally:
             await api.close()
             await core.delete_namespace(namespace)
