@@ -5,6 +5,7 @@ README's table of settings is checked against `SETTINGS` by a test.
 
 import difflib
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -104,6 +105,22 @@ def networks(text: str) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(","))
     except ValueError:  # its text would repeat the value
         raise ValueError("write networks such as 10.0.0.0/8, separated by commas, or none") from None
+
+
+_ANNOTATION = re.compile(r"([a-z0-9][a-z0-9.-]{0,252}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+def annotations(text: str) -> tuple[tuple[str, str], ...]:
+    """Kubernetes annotations, a JSON object of strings. What is playground.dev's is ours to say."""
+    try:
+        found = json.loads(text)
+    except ValueError:  # its text would repeat the value
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("write a JSON object of strings") from None
+    if not all(_ANNOTATION.fullmatch(key) and not key.startswith("playground.dev/") for key in found):
+        raise ValueError("write Kubernetes' names, such as cloud.example/internal, and none of playground.dev")
+    return tuple(sorted(found.items()))
 
 
 def names(text: str) -> tuple[str, ...]:

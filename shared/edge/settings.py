@@ -18,6 +18,7 @@ from shared.edge.config import (
     URL,
     Setting,
     SettingError,
+    annotations,
     duration,
     flag,
     names,
@@ -72,6 +73,10 @@ ADDRESS = Setting(
 CLIENT_NETWORKS = Setting(
     "PLAYGROUND_CLIENT_NETWORKS", networks, "none",
     "networks from which databases may be reached, as CIDRs; a database learns of a change when it starts next",
+)  # fmt: skip
+SERVICE_ANNOTATIONS = Setting(
+    "PLAYGROUND_SERVICE_ANNOTATIONS", annotations, "{}",
+    "annotations of every database's Service, a JSON object: what a cloud wants said, as that a balancer is internal",
 )  # fmt: skip
 REQUIRE_NETWORK_POLICY = Setting(
     "PLAYGROUND_REQUIRE_NETWORK_POLICY", flag, "false",

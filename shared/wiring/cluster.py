@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def spec() -> Spec:
-    """What databases are made like. Raises SettingError."""
+    """What databases are made like. Raises SettingError, also where they would be open to everybody."""
     env = os.environ
-    return Spec(
+    chosen = Spec(
         image=settings.DATABASE_IMAGE.read(env),
         cpu_limit=settings.DATABASE_CPU.read(env),
         memory=settings.DATABASE_MEMORY.read(env),
@@ -26,7 +26,14 @@ def spec() -> Spec:
         storage_class=settings.STORAGE_CLASS.read(env),
         client_networks=settings.CLIENT_NETWORKS.read(env),
         address=AddressKind(settings.ADDRESS.read(env)),
+        service_annotations=settings.SERVICE_ANNOTATIONS.read(env),
     )
+    if chosen.address is AddressKind.LOAD_BALANCER and not chosen.client_networks:
+        raise SettingError(  # a balancer without source ranges lets the whole world in
+            f"{settings.ADDRESS.name} is {chosen.address}, so {settings.CLIENT_NETWORKS.name} must name the networks"
+            " from which databases may be reached"
+        )
+    return chosen
 
 
 def _any_exists(paths: str) -> bool:

@@ -57,6 +57,22 @@ def test_a_setting_without_a_default_must_be_set(table: dict[str, Setting]):
         Setting("PLAYGROUND_X", str, None, "where it is").read({"PLAYGROUND_X": ""})
 
 
+def test_annotations_are_a_json_object_of_strings():
+    azure = '{"service.beta.kubernetes.io/azure-load-balancer-internal": "true"}'
+    assert config.annotations(azure) == (("service.beta.kubernetes.io/azure-load-balancer-internal", "true"),)
+    assert config.annotations("{}") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a=b", "[]", "null", '"a"', '{"a": 1}', '{"a": null}', '{"a": {"b": "c"}}', '{"": "x"}', '{"a b": "x"}',
+     '{"a/b/c": "x"}', '{"-a": "x"}', '{"A/b": "x"}', '{"playground.dev/owner": "x"}', '{"%s": "x"}' % ("a" * 64)],
+)  # fmt: skip
+def test_what_are_no_annotations_is_refused(text: str):
+    with pytest.raises(ValueError, match=r"JSON object|Kubernetes' names"):
+        config.annotations(text)
+
+
 @pytest.mark.parametrize("text", ["10.0.0.0/8", "10.0.0.0/8,192.168.1.0/24", "10.0.0.1, ::1/128", "none"])
 def test_networks(text: str):
     assert len(config.networks(text)) == (0 if text == "none" else text.count(",") + 1)

@@ -121,6 +121,7 @@ def test_what_databases_are_made_like_by_default():
         ("PLAYGROUND_STORAGE_CLASS", "managed-csi", "storage_class", "managed-csi"),
         ("PLAYGROUND_CLIENT_NETWORKS", "10.0.0.0/8, 192.0.2.1", "client_networks", ("10.0.0.0/8", "192.0.2.1/32")),
         ("PLAYGROUND_ADDRESS", "node-port", "address", AddressKind.NODE_PORT),
+        ("PLAYGROUND_SERVICE_ANNOTATIONS", '{"b": "2", "a": ""}', "service_annotations", (("a", ""), ("b", "2"))),
     ],
 )
 def test_each_setting_of_a_database_reaches_it(
@@ -129,6 +130,14 @@ def test_each_setting_of_a_database_reaches_it(
     monkeypatch.setenv(name, value)
     assert getattr(cluster.spec(), field) == becomes
     assert getattr(cluster.spec(), field) != getattr(Spec(image=""), field)
+
+
+def test_a_balancer_that_would_let_the_whole_world_in_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PLAYGROUND_ADDRESS", "load-balancer")
+    with pytest.raises(SettingError, match=r"PLAYGROUND_ADDRESS is load-balancer, so PLAYGROUND_CLIENT_NETWORKS must"):
+        cluster.spec()
+    monkeypatch.setenv("PLAYGROUND_CLIENT_NETWORKS", "192.0.2.0/24")
+    assert cluster.spec().address is AddressKind.LOAD_BALANCER
 
 
 @pytest.mark.parametrize(
