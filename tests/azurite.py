@@ -27,18 +27,20 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 CREDENTIAL = AzureNamedKeyCredential(ACCOUNT, KEY)
 
+NODE = 20
 _PACKAGE = Path(__file__).parent / "azurite" / "package.json"
 _FLAGS = ("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent")
 
 
 def install() -> Path:
-    """The `azurite-queue` program, installed if it is missing. Raises if npm is missing or fails."""
+    """The `azurite-queue` program, installed if it is missing. Raises RuntimeError saying what it takes."""
     version = json.loads(_PACKAGE.read_text())["dependencies"]["azurite"]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "playground"
     folder = cache / f"azurite-{version}"
     program = folder / "node_modules" / ".bin" / "azurite-queue"
     if program.exists():
         return program
+    _check_node()
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / f"azurite-{version}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -46,9 +48,18 @@ def install() -> Path:
             with tempfile.TemporaryDirectory(dir=cache, prefix="azurite-", ignore_cleanup_errors=True) as started:
                 shutil.copy(_PACKAGE, started)
                 options = ("--no-package-lock", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")
-                subprocess.run(["npm", "install", "--prefix", started, *options], cwd=started, check=True)
+                npm = subprocess.run(["npm", "install", "--prefix", started, *options], cwd=started)
+                if npm.returncode:
+                    raise RuntimeError(f"npm could not install azurite {version}: what it printed says why")
                 Path(started).rename(folder)  # so that a folder of that name is always complete
     return program
+
+
+def _check_node() -> None:
+    found = "none" if not shutil.which("node") else subprocess.check_output(["node", "--version"], text=True).strip()
+    major = re.match(r"v(\d+)", found)
+    if not shutil.which("npm") or not major or int(major[1]) < NODE:
+        raise RuntimeError(f"the queue's tests run Azurite: install Node.js {NODE} or newer with npm (found: {found})")
 
 
 @contextmanager
