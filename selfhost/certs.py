@@ -3,8 +3,8 @@
     key_store/ca/ca.{key,crt}   key_store/server/server.{key,crt}   key_store/<name>/<name>.{key,crt}
 
 Keys are EC P-256 in PKCS #8, readable by their owner alone from the moment they exist. Nothing is
-ever overwritten. Every certificate has what Python 3.13's VERIFY_X509_STRICT asks for (RFC 5280
-§4.2: key identifiers, basicConstraints, keyUsage).
+ever overwritten: what is renewed is kept as `<name>+until-<its last day>`. Every certificate has what
+Python 3.13's VERIFY_X509_STRICT asks for (RFC 5280 §4.2: key identifiers, basicConstraints, keyUsage).
 """
 
 import errno
@@ -72,14 +72,29 @@ class KeyStore:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._keep("ca", make_authority(now))
 
-    def server(self, names: list[str], now: datetime) -> Kept:
-        """Make the server's certificate for these DNS names and IP addresses."""
-        return self._keep("server", make_server(self._authority(), names, now))
+    def server(self, names: list[str], now: datetime, *, renew: bool = False) -> Kept:
+        """Make the server's certificate for these DNS names and IP addresses; `renew`: in the place of one there."""
+        return self._keep("server", make_server(self._authority(), names, now), renew)
 
-    def issue(self, principal: Principal, trust_domain: str, now: datetime, days: int = CLIENT_DAYS) -> Kept:
-        """Make a client's certificate. Raises InvalidRequest if the principal cannot be named so."""
+    def issue(
+        self, principal: Principal, trust_domain: str, now: datetime, days: int = CLIENT_DAYS, *, renew: bool = False
+    ) -> Kept:
+        """Make a client's certificate; `renew`: in the place of one there.
+
+        Raises InvalidRequest if the principal cannot be named so.
+        """
         pair = make_client(self._authority(), principal, trust_domain, now, days)
-        return self._keep(folder_name(principal.tenant, principal.name), pair)
+        return self._keep(folder_name(principal.tenant, principal.name), pair, renew)
+
+    def end(self, name: str) -> datetime | None:
+        """The last instant of the certificate in a folder; None if there is none."""
+        file = self.folder / name / f"{name}.crt"
+        try:
+            return x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise CertificateProblem(f"{file} holds no PEM certificate that can be read") from error
 
     def _authority(self) -> Pair:
         try:
@@ -95,7 +110,7 @@ class KeyStore:
             raise CertificateProblem(f"{self.folder}/ca/ca.key is not the key of the ca.crt beside it")
         return Pair(certificate, key)
 
-    def _keep(self, name: str, pair: Pair) -> Kept:
+    def _keep(self, name: str, pair: Pair, renew: bool = False) -> Kept:
         """Store both files or none: they are written to a folder that gets its name when it is complete."""
         target = self.folder / name
         key = pair.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -107,6 +122,8 @@ class KeyStore:
                 _write(new / f"{name}.key", key, 0o600)
                 _write(new / f"{name}.crt", pair.certificate.public_bytes(Encoding.PEM), 0o644)
                 _sync(new)
+                if renew and (end := self.end(name)):
+                    target.rename(self.folder / kept_as(name, end))
                 new.rename(target)  # replaces neither a file nor a folder that holds anything
             except OSError as error:
                 shutil.rmtree(new, ignore_errors=True)
@@ -130,6 +147,11 @@ def folder_name(tenant: str, name: str) -> str:
     if len(text) > 120:
         text = f"{text[:80]}+{sha256(name.encode()).hexdigest()[:32]}"
     return text if tenant == DEFAULT_TENANT else f"{text}@{tenant}"
+
+
+def kept_as(name: str, end: datetime) -> str:
+    """The folder of what was renewed; no client's, whose `+` is followed by a hash."""
+    return f"{name}+until-{end:%Y-%m-%d}"
 
 
 def make_authority(now: datetime) -> Pair:

@@ -5,10 +5,10 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from selfhost.certs import KeyStore, folder_name
+from selfhost.certs import CA_DAYS, CLIENT_DAYS, CertificateProblem, KeyStore, folder_name, kept_as
 from shared.adapters.canary_http import USER as CANARY
 from shared.adapters.sealing import create_key_file
 from shared.domain.errors import InvalidRequest
@@ -16,6 +16,7 @@ from shared.domain.identity import Principal, Role, check_name
 from shared.edge import settings
 
 TENANT = "default"
+RENEWED = timedelta(days=30)  # before its end a certificate is issued anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +71,45 @@ def current_user() -> str:
     return name
 
 
-def make_files(files: Files, user: str, hosts: tuple[str, ...], environment: Mapping[str, str]) -> list[str]:
-    """Make what is missing of certificates and keys; what is there stays. Returns what was made."""
+def make_files(
+    files: Files, user: str, hosts: tuple[str, ...], environment: Mapping[str, str], now: datetime | None = None
+) -> list[str]:
+    """Make what is missing of certificates and keys, and anew what ends within 30 days.
+
+    Returns what was made; all that was there stays. Raises CertificateProblem, OSError.
+    """
     files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key_store, now, made = KeyStore(files.key_store), datetime.now(UTC), []
+    key_store, now, made = KeyStore(files.key_store), now or datetime.now(UTC), []
     trust_domain = settings.TRUST_DOMAIN.read(environment)
+    if not files.ca.exists():
+        key_store.init(now)
+        made.append("a certificate authority")
+    last = key_store.end("ca")
+    if last is None or last <= now:
+        raise CertificateProblem(f"the CA in {files.key_store} has expired: keep that folder under another name")
 
-    def make(path: Path, what: str, act: Callable[[], object]) -> None:
-        if not path.exists():
-            act()
+    def make(name: str, what: str, issue: Callable[[bool], object]) -> None:
+        folder = files.pair(name)[0].parent.name
+        end = key_store.end(folder)
+        if end is None:
+            issue(False)
             made.append(what)
+        elif end - now < RENEWED and end < last:
+            issue(True)
+            made.append(f"{what} anew; the one that ends on {end:%Y-%m-%d} is kept as {kept_as(folder, end)}")
 
-    make(files.ca, "a certificate authority", lambda: key_store.init(now))
-    make(
-        files.pair("server")[0], f"a server certificate for {', '.join(hosts)}", lambda: key_store.server([*hosts], now)
-    )
-    for name, what in ((user, f"a client certificate for {user}"), (CANARY, "one for the canary")):
+    def make_client(name: str, what: str, days: int) -> None:
         principal = Principal(TENANT, Role.USER, name)
-        make(files.pair(name)[0], what, lambda p=principal: key_store.issue(p, trust_domain, now))  # type: ignore[misc]
-    make(files.seal_keys, "a key that seals credentials", lambda: create_key_file(str(files.seal_keys)))
+        make(name, what, lambda renew: key_store.issue(principal, trust_domain, now, days, renew=renew))
+
+    server = f"a server certificate for {', '.join(hosts)}"
+    make("server", server, lambda renew: key_store.server([*hosts], now, renew=renew))
+    make_client(user, f"a client certificate for {user}", CLIENT_DAYS)
+    # A canary that is refused is a plane that cannot hear, so nothing would ever be hibernated again.
+    make_client(CANARY, "one for the canary", CA_DAYS)
+    if not files.seal_keys.exists():
+        create_key_file(str(files.seal_keys))
+        made.append("a key that seals credentials")
     return made
 
 
