@@ -54,14 +54,16 @@ async def run_alone(files: Files, port: int) -> int:
     user, url = current_user(), f"https://127.0.0.1:{port}"
     for made in make_files(files, user, hosts(), os.environ):
         print(f"  made {made}")
-    write_notebook_settings(files, url, user)
+    named = write_notebook_settings(files, url, user, os.environ.get("SQLFLOW_SERVER", ""))
     environment = {**os.environ, **server_settings(files, url)}
     await prepare_cluster(environment)
     server = await start_server(files, port, environment)
     try:
         await wait_until_it_listens(server, files)
         await show_the_main_job(files, url, user)
-        print(f"\nFor a notebook: SQLFLOW_JUPYTER_ENV_PATH={_short(files.notebook)} jupyter notebook")
+        print(f"\nFor a notebook: SQLFLOW_JUPYTER_ENV_PATH={files.notebook} jupyter notebook")
+        if not named:
+            print(f"  but first set SQLFLOW_SERVER in {_short(files.notebook)} to the address of your SQLFlow server")
         print("The server goes on, reaping what nobody uses, until Ctrl-C; `make down` removes everything.", flush=True)
         return await until_it_ends(server)
     finally:

@@ -3,12 +3,14 @@
 import getpass
 import os
 import platform
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from selfhost.certs import CA_DAYS, CLIENT_DAYS, CertificateProblem, KeyStore, folder_name, kept_as
+from selfhost.errors import CannotStart
 from shared.adapters.canary_http import USER as CANARY
 from shared.adapters.sealing import create_key_file
 from shared.domain.errors import InvalidRequest
@@ -16,6 +18,9 @@ from shared.domain.identity import Principal, Role, check_name
 from shared.edge import settings
 
 TENANT = "default"
+NOTEBOOK = "sqlflow_playground.env"
+SQLFLOW_SERVER = "SQLFLOW_SERVER"
+UNSET = f"# {SQLFLOW_SERVER}=host:port    # your SQLFlow server: the plugin does not start without"
 RENEWED = timedelta(days=30)  # before its end a certificate is issued anew
 
 
@@ -49,7 +54,7 @@ class Files:
     @property
     def notebook(self) -> Path:
         """The plugin's settings (`SQLFLOW_JUPYTER_ENV_PATH`)."""
-        return self.folder / "sqlflow_playground.env"
+        return self.folder / NOTEBOOK
 
     @property
     def ca(self) -> Path:
@@ -132,8 +137,11 @@ def server_settings(files: Files, url: str) -> dict[str, str]:
     return {name: os.environ.get(name) or value for name, value in chosen.items()}
 
 
-def write_notebook_settings(files: Files, url: str, user: str) -> None:
-    """The plugin's own format: dotenv, names as it spells them."""
+def write_notebook_settings(files: Files, url: str, user: str, sqlflow_server: str = "") -> bool:
+    """The plugin's own format: dotenv, names as it spells them. Returns whether it names a SQLFlow server.
+
+    Without `sqlflow_server` a line that somebody has put there stays. Raises CannotStart, OSError.
+    """
     certificate, key = files.pair(user)
     lines = {
         "SQLFLOW_PLAYGROUND_USER_ID_ENV": "SQLFLOW_USER_ID",
@@ -143,14 +151,25 @@ def write_notebook_settings(files: Files, url: str, user: str) -> None:
         "SQLFLOW_PLAYGROUND_CLIENT_KEY": str(key),
         "SQLFLOW_PLAYGROUND_CLIENT_CERT": str(certificate),
     }
-    text = "".join(f"{name}={quoted(value)}\n" for name, value in lines.items())
+    kept = _sqlflow_server(files.notebook)
+    server = f"{SQLFLOW_SERVER}={quoted(sqlflow_server)}" if sqlflow_server else kept
+    text = "".join(f"{line}\n" for line in (server or UNSET, *(f"{name}={quoted(lines[name])}" for name in lines)))
     partial = files.notebook.with_suffix(".part")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     partial.replace(files.notebook)
+    return bool(server)
+
+
+def _sqlflow_server(file: Path) -> str:
+    """The line that names it, as somebody wrote it."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return next((line for line in lines if re.match(rf"\s*(export\s+)?{SQLFLOW_SERVER}\s*=\s*\S", line)), "")
 
 
 def quoted(value: str) -> str:
-    """A dotenv value: bare where it may be, in single quotes otherwise."""
+    """A dotenv value: bare where it may be, in single quotes otherwise. Raises CannotStart if there is no way."""
+    if "${" in value:
+        raise CannotStart(f"{value}: whoever reads {NOTEBOOK} would replace the ${{…}}; use another folder")
     if value.isascii() and all(character.isalnum() or character in "-._~/:@," for character in value):
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

@@ -3,14 +3,28 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dotenv
 import pytest
 from cryptography import x509
 
 from selfhost.certs import CertificateProblem
-from selfhost.setup import Files, current_user, make_files
+from selfhost.errors import CannotStart
+from selfhost.setup import Files, current_user, make_files, write_notebook_settings
+from tests import azurite
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+URL = "https://127.0.0.1:50052"
+# Every name that the plugin reads from the file.
+READ = {
+    *("SQLFLOW_SERVER", "SQLFLOW_PLAYGROUND_USER_ID_ENV", "SQLFLOW_USER_ID", "SQLFLOW_PLAYGROUND_SERVRE"),
+    *("SQLFLOW_PLAYGROUND_SERVER_CA", "SQLFLOW_PLAYGROUND_CLIENT_KEY", "SQLFLOW_PLAYGROUND_CLIENT_CERT"),
+}
+
+
+def settings(files: Files) -> dict[str, str | None]:
+    """As the plugin has them."""
+    return dict(dotenv.dotenv_values(files.notebook))
 
 
 def make(files: Files, now: datetime, user: str = "alice") -> list[str]:
@@ -23,6 +37,53 @@ def certificate(files: Files, name: str) -> x509.Certificate:
 
 def everything(files: Files) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in files.folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["plain", "a b", "it's", 'q"uote', "back\\slash", "end\\", "#1", "$HOME", "$(id)", "é", "a\nb", "x=y", "`"],
+)
+def test_the_plugin_finds_every_name_it_reads_whatever_the_folder_is_called(tmp_path: Path, folder: str):
+    files = Files(tmp_path / folder)
+    make(files, NOW)
+    assert write_notebook_settings(files, URL, "alice", "sqlflow.example:50051")
+    found = settings(files)
+    assert found.keys() == READ
+    assert found["SQLFLOW_SERVER"] == "sqlflow.example:50051"
+    assert found[str(found["SQLFLOW_PLAYGROUND_USER_ID_ENV"])] == "alice"
+    assert found["SQLFLOW_PLAYGROUND_SERVRE"] == URL
+    for name, path in (("SERVER_CA", files.ca), ("CLIENT_CERT", files.pair("alice")[0]),
+                       ("CLIENT_KEY", files.pair("alice")[1])):  # fmt: skip
+        assert found[f"SQLFLOW_PLAYGROUND_{name}"] == str(path)
+        assert path.exists()
+
+
+@pytest.mark.parametrize("user", ["o'hara", "a$(b)", "x@y.example", "a,b:c/d"])
+def test_a_user_of_any_name_is_named_as_they_are(tmp_path: Path, user: str):
+    files = Files(tmp_path)
+    make(files, NOW, user)
+    write_notebook_settings(files, URL, user)
+    assert settings(files)["SQLFLOW_USER_ID"] == user
+
+
+def test_a_folder_that_the_plugin_would_read_otherwise_is_refused(tmp_path: Path):
+    with pytest.raises(CannotStart, match="use another folder"):
+        write_notebook_settings(Files(tmp_path / "${HOME}"), URL, "alice")
+
+
+def test_without_a_sqlflow_server_there_is_a_line_to_fill_in_and_what_was_filled_in_stays(tmp_path: Path):
+    files = Files(tmp_path)
+    assert not write_notebook_settings(files, URL, "alice")
+    assert settings(files).keys() == READ - {"SQLFLOW_SERVER"}
+    text = files.notebook.read_text()
+    assert text.startswith("# SQLFLOW_SERVER=")
+    _, _, rest = text.partition("\n")
+    files.notebook.write_text(f"export SQLFLOW_SERVER='a b:1'\n{rest}")
+    assert write_notebook_settings(files, "https://127.0.0.1:1", "alice")
+    assert settings(files)["SQLFLOW_SERVER"] == "a b:1"
+    assert settings(files)["SQLFLOW_PLAYGROUND_SERVRE"] == "https://127.0.0.1:1"
+    assert write_notebook_settings(files, URL, "alice", "other:2")
+    assert settings(files)["SQLFLOW_SERVER"] == "other:2"
 
 
 def test_what_is_there_stays(tmp_path: Path):
@@ -132,3 +193,19 @@ def test_who_has_no_name_of_a_database_is_called_notebook(monkeypatch: pytest.Mo
     for name, user in (("alice", "alice"), ("a b", "notebook"), ("", "notebook")):
         monkeypatch.setattr("getpass.getuser", lambda name=name: name)
         assert current_user() == user
+
+
+@pytest.mark.parametrize("version", ["", "v18.20.4"])
+def test_without_a_node_that_runs_azurite_one_sentence_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+):
+    for name in ("node", "npm") if version else ():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {version}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(RuntimeError) as caught:
+        azurite.install()
+    found = version or "none"
+    said = f"the queue's tests run Azurite: install Node.js 20 or newer with npm (found: {found})"
+    assert str(caught.value) == said
