@@ -30,7 +30,7 @@ def run(folder: Annotated[Path, typer.Option(help="where everything is kept")] =
         raise typer.Exit(asyncio.run(run_all(Files(folder.absolute()), port)))
     except (CannotStart, SettingError) as error:
         _fail(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter: somebody asked us to end, see `run`
         raise typer.Exit(130) from None
 
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 
 from selfhost.errors import CannotStart
-from selfhost.lock import stop_whoever_runs
+from selfhost.lock import taken_over
 from selfhost.setup import Files, server_settings
 from shared.edge import settings
 
@@ -17,9 +17,15 @@ async def down(files: Files) -> None:
 
     The development cluster goes as a whole. Raises CannotStart, ClusterUnavailable, ClusterRefused.
     """
-    stopped = await stop_whoever_runs(files.folder)
-    if stopped:
-        print(f"  stopped the server (process {stopped})")
+    if not files.folder.is_dir():
+        return
+    async with taken_over(files.folder) as stopped:
+        if stopped:
+            print(f"  stopped the server (process {stopped[0]})")
+        await _clean(files)
+
+
+async def _clean(files: Files) -> None:
     if not os.environ.get(settings.KUBECONFIG.name) or not files.has_leases:
         return
     os.environ.update(server_settings(files, "https://127.0.0.1"))

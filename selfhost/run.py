@@ -8,7 +8,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import aiohttp
 import pymysql
 
 from selfhost.errors import CannotStart
-from selfhost.lock import held
+from selfhost.lock import Lock, held
 from selfhost.setup import Files, current_user, hosts, make_files, server_settings, write_notebook_settings
 from shared.domain.errors import PlaygroundError
 from shared.edge import settings
@@ -42,14 +42,18 @@ def step(what: str) -> Iterator[None]:
 async def run(files: Files, port: int) -> int:
     """Everything that is missing is made; ends with the server, on Ctrl-C. Returns its exit code.
 
-    Raises CannotStart with one sentence that says what to do.
+    Raises CannotStart with one sentence that says what to do, and CancelledError where SIGTERM or the end of the
+    terminal comes before the server was shown.
     """
-    os.makedirs(files.folder, mode=0o700, exist_ok=True)
-    with held(files.folder):
-        return await run_alone(files, port)
+    task = asyncio.current_task()
+    assert task
+    with on_signals(task.cancel):
+        os.makedirs(files.folder, mode=0o700, exist_ok=True)
+        with held(files.folder) as lock:
+            return await run_alone(files, port, lock)
 
 
-async def run_alone(files: Files, port: int) -> int:
+async def run_alone(files: Files, port: int, lock: Lock) -> int:
     """`run`, once nobody else does in that folder."""
     user, url = current_user(), f"https://127.0.0.1:{port}"
     for made in make_files(files, user, hosts(), os.environ):
@@ -57,7 +61,7 @@ async def run_alone(files: Files, port: int) -> int:
     named = write_notebook_settings(files, url, user, os.environ.get("SQLFLOW_SERVER", ""))
     environment = {**os.environ, **server_settings(files, url)}
     await prepare_cluster(environment)
-    server = await start_server(files, port, environment)
+    server = await start_server(files, port, environment, lock)
     try:
         await wait_until_it_listens(server, files)
         await show_the_main_job(files, url, user)
@@ -92,16 +96,18 @@ async def prepare_cluster(environment: dict[str, str]) -> None:
             raise CannotStart(f"{path} cannot be used as a kubeconfig: {why}") from error
 
 
-async def start_server(files: Files, port: int, environment: dict[str, str]) -> asyncio.subprocess.Process:
+async def start_server(files: Files, port: int, environment: dict[str, str], lock: Lock) -> asyncio.subprocess.Process:
     """The server as a process of its own, in no terminal's group: Ctrl-C is ours to pass on."""
     certificate, key = files.pair("server")
     program = Path(sys.executable).with_name("sqlflow_playground")
     options = [f"--port={port}", f"--ca_crt={files.ca}", f"--server_key={key}", f"--server_crt={certificate}"]
     with open(files.log, "wb") as log:  # noqa: ASYNC230
-        return await asyncio.create_subprocess_exec(
+        server = await asyncio.create_subprocess_exec(
             program, *options, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=log, start_new_session=True,
+            stderr=log, start_new_session=True, pass_fds=[lock.descriptor],
         )  # fmt: skip
+    lock.add(server.pid)
+    return server
 
 
 async def wait_until_it_listens(server: asyncio.subprocess.Process, files: Files) -> None:
@@ -166,22 +172,42 @@ def round_trip(source: str) -> str:
 
 async def until_it_ends(server: asyncio.subprocess.Process) -> int:
     """Wait for the server, passing Ctrl-C on to it once and ending it at the second."""
-    loop, asked = asyncio.get_running_loop(), 0
+    asked = 0
 
     def stop() -> None:
         nonlocal asked
         asked += 1
         if server.returncode is None:
+            server.send_signal(signal.SIGTERM if asked == 1 else signal.SIGKILL)
             if asked == 1:
                 print("\nstopping: requests in flight are finished (Ctrl-C again ends it at once)", flush=True)
-            server.send_signal(signal.SIGTERM if asked == 1 else signal.SIGKILL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    code = await server.wait()
+    with on_signals(stop, signal.SIGINT):
+        code = await server.wait()
     if not asked:
         print(f"the server ended by itself with {code}; its log says why", file=sys.stderr)
     return 0 if asked else 1
+
+
+@contextmanager
+def on_signals(act: Callable[[], object], *more: signal.Signals) -> Iterator[None]:
+    """Do it when somebody asks this process to end, or closes its terminal (unless it was told not to mind: nohup)."""
+    loop = asyncio.get_running_loop()
+    hangup = [signal.SIGHUP] * (signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN)
+
+    def heard(number: signal.Signals) -> None:
+        if number is signal.SIGHUP:  # there is nobody to print for, and trying would fail
+            sys.stdout = sys.stderr = open(os.devnull, "w")
+        act()
+
+    numbers = [signal.SIGTERM, *hangup, *more]
+    for number in numbers:
+        loop.add_signal_handler(number, heard, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 def _short(path: Path) -> str:
