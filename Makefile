@@ -3,7 +3,7 @@ PYTHON = .venv/bin/python
 .PHONY: run down test test-fast check bench venv
 
 run: venv  ## everything from nothing, the main job shown, then a server until Ctrl-C
-	@scripts/cluster .venv/bin/playground run
+	@scripts/cluster .venv/bin/playground run $(ARGS)
 
 down: venv  ## stop and remove all that `make run` made
 	@.venv/bin/playground down

@@ -196,7 +196,8 @@ def test_a_port_in_use_is_one_sentence(playground):
         run = playground.run()
         assert run.process.wait(60) == 1
     address = f"--host=127.0.0.1 --port={playground.port}"
-    assert sentence(run) == f"playground: the server did not start: {address}: the port is in use"
+    said = f"playground: the server did not start: {address}: the port is in use; end who has it, or take another: "
+    assert sentence(run) == said + "make run ARGS=--port=50053"
 
 
 @pytest.mark.parametrize("content", [None, "no: kubeconfig\n", "{"])
