@@ -3,63 +3,78 @@
 import asyncio
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from selfhost import certs_cli
+from selfhost.certs import CertificateProblem
 from selfhost.errors import CannotStart
 from shared.domain.errors import PlaygroundError
+from shared.edge import config, settings
 from shared.edge.config import SettingError
 
+# A pretty traceback shows local variables, and they hold keys and passwords.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Databases for notebooks, leased.")
 app.add_typer(certs_cli.app, name="certs")
 
+Folder = Annotated[Path, typer.Option(help="where `run` keeps everything")]
+
 
 @app.command()
-def run(folder: Annotated[Path, typer.Option(help="where everything is kept")] = Path(".playground"),
-        port: int = 50052) -> None:  # fmt: skip
+def run(folder: Folder = Path(".playground"), port: Annotated[int, typer.Option(min=1, max=65535)] = 50052) -> None:
     """Make what is missing, start the server, act once as a notebook would, and stay until Ctrl-C."""
     from selfhost.run import run as run_all
     from selfhost.setup import Files
 
-    try:
+    os.umask(0o077)
+    with _one_line_errors(folder):
         raise typer.Exit(asyncio.run(run_all(Files(folder.absolute()), port)))
-    except (CannotStart, SettingError) as error:
-        _fail(str(error))
-    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter: somebody asked us to end, see `run`
-        raise typer.Exit(130) from None
 
 
 @app.command()
-def down(folder: Annotated[Path, typer.Option(help="what `run` was given")] = Path(".playground")) -> None:
-    """Stop the server and delete its databases, data included, from a cluster that PLAYGROUND_KUBECONFIG names."""
+def down(folder: Folder = Path(".playground")) -> None:
+    """Stop the server, delete its databases with their data, and remove what is kept.
+
+    The development cluster, and with it what is on it, `make down` takes down afterwards.
+    """
     from selfhost.down import down as take_down
     from selfhost.setup import Files
 
-    try:
+    with _one_line_errors(folder):
         asyncio.run(take_down(Files(folder.absolute())))
-    except (CannotStart, PlaygroundError, SettingError) as error:
-        _fail(str(error))
 
 
 @app.command()
-def reap(dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done, and why")] = False,
-         as_json: Annotated[bool, typer.Option("--json")] = False) -> None:  # fmt: skip
-    """Look at every lease that is due, as the timer does, with the settings of the environment."""
-    try:
+def reap(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done, and why")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    folder: Folder = Path(".playground"),
+) -> None:
+    """Look at every lease that is due, as the timer does.
+
+    Store, keys and cluster are those of the environment; where it names none of them, those that `run` used.
+    """
+    from selfhost.remembered import settings_for
+    from selfhost.setup import Files
+
+    with _one_line_errors(folder):
+        os.environ.update(settings_for(Files(folder.absolute()), os.environ))
         rows = asyncio.run(_rehearse() if dry_run else _reap())
-    except (PlaygroundError, SettingError) as error:
-        _fail(str(error))
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(*(rows[0] if rows else ["nothing is due"]))
+    table = Table()
+    for name in rows[0] if rows else ["nothing is due"]:
+        table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(Text(str(value)) for value in row.values()))  # as text: a reason may hold brackets
     Console().print(table)
 
 
@@ -70,6 +85,7 @@ async def _reap() -> list[dict[str, object]]:
     from shared.wiring.hearing import hearing
 
     try:
+        _check()
         counts = await reaper.reap(await control.get(), await hearing())
     finally:
         await startup.end()
@@ -83,6 +99,7 @@ async def _rehearse() -> list[dict[str, object]]:
     from shared.wiring.hearing import hearing
 
     try:
+        _check()
         return [
             {"owner": lease.owner.key, "lease": lease.id, "state": str(lease.state), "act": str(step.act),
              "becomes": str(step.result), "why": step.reason}
@@ -92,11 +109,31 @@ async def _rehearse() -> list[dict[str, object]]:
         await startup.end()
 
 
-def _fail(message: str) -> None:
-    typer.echo(f"playground: {message}", err=True)
+def _check() -> None:
+    """Raise SettingError for what is wrong, and where there is no store yet: looking at it must not make one."""
+    config.validate(os.environ)
+    store = settings.STORE_URL.read(os.environ)
+    path = store.removeprefix("sqlite:///")
+    if path != store and not os.path.exists(path):
+        raise SettingError(f"{settings.STORE_URL.name}: there is no {path}")
+
+
+@contextmanager
+def _one_line_errors(folder: Path) -> Iterator[None]:
+    """End the process with one line on what went wrong, and not with a traceback."""
+    try:
+        yield
+    except (CannotStart, CertificateProblem, PlaygroundError, SettingError) as error:
+        problem = str(error)
+    except OSError as error:
+        problem = f"{error.filename or folder}: {error.strerror or error}"  # a full disk does not say for which file
+    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter: somebody asked us to end, see `run`
+        raise typer.Exit(130) from None
+    else:
+        return
+    typer.echo(f"playground: {problem}", err=True)
     raise typer.Exit(1)
 
 
 if __name__ == "__main__":
-    os.umask(0o077)
     app()

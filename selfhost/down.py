@@ -28,7 +28,7 @@ async def down(files: Files) -> None:
 async def _clean(files: Files) -> None:
     if not os.environ.get(settings.KUBECONFIG.name) or not files.has_leases:
         return
-    os.environ.update(server_settings(files, "https://127.0.0.1"))
+    os.environ.update(server_settings(files, "https://127.0.0.1", os.environ))
     from shared.wiring import startup
     from shared.wiring.cluster import cluster
 

@@ -4,18 +4,18 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from selfhost import main_job
 from selfhost.child import Child
 from selfhost.errors import CannotStart
 from selfhost.lock import Lock, held
+from selfhost.remembered import kubeconfigs, remember
 from selfhost.setup import Files, current_user, hosts, make_files, server_settings, write_notebook_settings
 from selfhost.steps import short, step
 from shared.domain.errors import PlaygroundError
-from shared.edge import settings
+from shared.edge import config, settings
 
 
 async def run(files: Files, port: int) -> int:
@@ -34,12 +34,14 @@ async def run(files: Files, port: int) -> int:
 
 async def run_alone(files: Files, port: int, lock: Lock) -> int:
     """`run`, once nobody else does in that folder."""
+    config.validate(os.environ)
     user, url = current_user(), f"https://127.0.0.1:{port}"
     for made in make_files(files, user, hosts(), os.environ):
         print(f"  made {made}")
     named = write_notebook_settings(files, url, user, os.environ.get("SQLFLOW_SERVER", ""))
-    environment = {**os.environ, **server_settings(files, url)}
+    environment = {**os.environ, **server_settings(files, url, os.environ)}
     await prepare_cluster(environment)
+    remember(files, environment)
     server = await Child.start(files, port, environment, lock)
     try:
         await server.listens()
@@ -56,26 +58,26 @@ async def run_alone(files: Files, port: int, lock: Lock) -> int:
         await server.stop()
 
 
-async def prepare_cluster(environment: dict[str, str]) -> None:
+async def prepare_cluster(environment: Mapping[str, str]) -> None:
     """See that the cluster answers and the namespace is there."""
     from shared.adapters.k8s import configurations
     from shared.adapters.k8s.namespaces import ensure_namespace
 
-    path, namespace = settings.KUBECONFIG.read(environment), settings.NAMESPACE.read(environment)
-    if not path:
+    paths, namespace = settings.KUBECONFIG.read(environment), settings.NAMESPACE.read(environment)
+    if not paths:
         raise CannotStart(f"{settings.KUBECONFIG.name} is not set: name the kubeconfig of the cluster to use")
-    if not os.path.isfile(path):  # noqa: ASYNC240
-        raise CannotStart(f"{path} cannot be used as a kubeconfig: there is no such file")
-    with step(f"cluster of {short(Path(path))}, namespace {namespace}"):
+    if not any(path.is_file() for path in kubeconfigs(paths)):
+        raise CannotStart(f"{paths} cannot be used as a kubeconfig: there is no such file")
+    with step(f"cluster of {paths}, namespace {namespace}"):
         try:
-            await ensure_namespace(await configurations.from_kubeconfig(path), namespace)
+            await ensure_namespace(await configurations.from_kubeconfig(paths), namespace)
         except PlaygroundError as error:
             refused = getattr(error.__cause__, "status", None) == 401
             why = "it does not accept the credentials that are in there" if refused else error.detail
-            raise CannotStart(f"the cluster of {path} cannot be used: {why}") from error
+            raise CannotStart(f"the cluster of {paths} cannot be used: {why}") from error
         except Exception as error:  # the library raises whatever it met in a file that is no kubeconfig
             why = " ".join(str(error).split())  # a parser's complaint has several lines
-            raise CannotStart(f"{path} cannot be used as a kubeconfig: {why}") from error
+            raise CannotStart(f"{paths} cannot be used as a kubeconfig: {why}") from error
 
 
 async def until_it_ends(server: Child) -> int:

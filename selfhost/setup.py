@@ -1,7 +1,6 @@
 """What a server on one machine needs and a user should not have to make: certificates, keys, settings."""
 
 import getpass
-import os
 import platform
 import re
 from collections.abc import Callable, Mapping
@@ -50,6 +49,11 @@ class Files:
     def log(self) -> Path:
         """What the server logs."""
         return self.folder / "server.log"
+
+    @property
+    def settings(self) -> Path:
+        """The settings that the server was started with, see `selfhost.remembered`."""
+        return self.folder / "settings.json"
 
     @property
     def notebook(self) -> Path:
@@ -123,7 +127,7 @@ def hosts() -> tuple[str, ...]:
     return ("localhost", "127.0.0.1", platform.node() or "localhost")
 
 
-def server_settings(files: Files, url: str) -> dict[str, str]:
+def server_settings(files: Files, url: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Settings of the server, those of the caller's environment first."""
     certificate, key = files.pair(CANARY)
     chosen = {
@@ -134,7 +138,7 @@ def server_settings(files: Files, url: str) -> dict[str, str]:
         settings.CANARY_KEY.name: str(key),
         settings.CANARY_CA.name: str(files.ca),
     }
-    return {name: os.environ.get(name) or value for name, value in chosen.items()}
+    return {name: environment.get(name) or value for name, value in chosen.items()}
 
 
 def write_notebook_settings(files: Files, url: str, user: str, sqlflow_server: str = "") -> bool:
