@@ -5,10 +5,8 @@ PYTHON = .venv/bin/python
 run: venv  ## everything from nothing, the main job shown, then a server until Ctrl-C
 	@scripts/cluster .venv/bin/playground run $(ARGS)
 
-down: venv  ## stop and remove all that `make run` made
-	@.venv/bin/playground down
-	@[ -n "$$PLAYGROUND_KUBECONFIG" ] || $(PYTHON) infra/devcluster/devcluster.py down
-	@rm -rf .playground
+down:  ## stop and remove all that `make run` made
+	@scripts/down
 
 test: venv  ## everything that proves it, on the development cluster
 	@MODEL_EXAMPLES=2000 $(PYTHON) -m pytest tests infra/devcluster/tests

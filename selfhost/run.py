@@ -60,8 +60,8 @@ async def run_alone(files: Files, port: int, lock: Lock) -> int:
 
 async def prepare_cluster(environment: Mapping[str, str]) -> None:
     """See that the cluster answers and the namespace is there."""
+    from selfhost.namespaces import prepare
     from shared.adapters.k8s import configurations
-    from shared.adapters.k8s.namespaces import ensure_namespace
 
     paths, namespace = settings.KUBECONFIG.read(environment), settings.NAMESPACE.read(environment)
     if not paths:
@@ -70,7 +70,7 @@ async def prepare_cluster(environment: Mapping[str, str]) -> None:
         raise CannotStart(f"{paths} cannot be used as a kubeconfig: there is no such file")
     with step(f"cluster of {paths}, namespace {namespace}"):
         try:
-            await ensure_namespace(await configurations.from_kubeconfig(paths), namespace)
+            await prepare(await configurations.from_kubeconfig(paths), namespace)
         except PlaygroundError as error:
             refused = getattr(error.__cause__, "status", None) == 401
             why = "it does not accept the credentials that are in there" if refused else error.detail

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,22 @@ class Playground:
         self.port = free_port()
         self.runs: list[Run] = []
 
+    @property
+    def kept(self) -> Path:
+        return self.folder / "kept"
+
     def run(self, *command: Path, folder: Path | None = None, **settings: str) -> Run:
+        """`playground run`, through another command if one is given."""
+        arguments = ["run", "--folder", folder or self.kept, "--port", str(self.port)]
+        return self._start([*command, PLAYGROUND, *arguments], settings)
+
+    def down(self) -> str:
+        """`playground down`, which knows what `run` was told; what it says."""
+        run = self._start([PLAYGROUND, "down", "--folder", self.kept], {})
+        assert run.process.wait(150) == 0, run.said()
+        return run.said()
+
+    def _start(self, argv: "list[str | Path]", settings: dict[str, str]) -> Run:
         own = {
             "PLAYGROUND_KUBECONFIG": self.cluster.kubeconfig,
             "PLAYGROUND_NAMESPACE": self.namespace,
@@ -82,8 +98,7 @@ class Playground:
         output = self.folder / f"output{len(self.runs)}"
         with open(output, "wb") as stream, open(output.with_suffix(".err"), "wb") as errors:
             process = subprocess.Popen(
-                [*command, PLAYGROUND, "run", "--folder", folder or self.folder / "kept", "--port", str(self.port)],
-                env=foreign_environment() | chosen, cwd=self.folder, start_new_session=True,
+                argv, env=foreign_environment() | chosen, cwd=self.folder, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=stream, stderr=errors, preexec_fn=hear_ctrl_c,
             )  # fmt: skip
         self.runs.append(Run(process, output))
@@ -92,6 +107,10 @@ class Playground:
     def nobody_listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) != 0
+
+    def namespaces(self) -> list[str]:
+        with config.new_client_from_config(self.cluster.kubeconfig, persist_config=False) as api:
+            return [item.metadata.name for item in client.CoreV1Api(api).list_namespace().items]
 
     def a_pod(self) -> bool:
         with config.new_client_from_config(self.cluster.kubeconfig, persist_config=False) as api:
@@ -103,7 +122,8 @@ class Playground:
                 run.process.send_signal(signal.SIGTERM)
                 run.process.wait(40)
         with config.new_client_from_config(self.cluster.kubeconfig, persist_config=False) as api:
-            client.CoreV1Api(api).delete_namespace(self.namespace)
+            with suppress(client.ApiException):  # it may be gone
+                client.CoreV1Api(api).delete_namespace(self.namespace)
 
 
 def hear_ctrl_c() -> None:
@@ -157,7 +177,7 @@ def test_ctrl_c_at_any_moment_of_the_start_ends_it_and_breaks_nothing(playground
 
 
 def test_run_shows_the_main_job_and_serves_a_notebook_until_ctrl_c(playground, tmp_path):
-    env_file = playground.folder / "kept" / "sqlflow_playground.env"
+    env_file = playground.kept / "sqlflow_playground.env"
     devcluster = playground.cluster.devcluster
     first = (
         playground.run(
@@ -173,7 +193,7 @@ def test_run_shows_the_main_job_and_serves_a_notebook_until_ctrl_c(playground, t
     assert created.status_code == beat.status_code == 200
     assert beat.json()["renewed"]
     source = Source.parse(created.json()["data_source"])
-    log = playground.folder / "kept" / "server.log"
+    log = playground.kept / "server.log"
     until(lambda: "a database was made, reached and taken away" in log.read_text())
     assert source.password not in first.said() + log.read_text()
     source.keep("between two runs")
@@ -189,6 +209,66 @@ def test_run_shows_the_main_job_and_serves_a_notebook_until_ctrl_c(playground, t
     assert source.kept() == ["between two runs"]
     assert second.ctrl_c() == 0
     assert "Traceback" not in first.said() + second.said()
+
+
+def test_a_closed_terminal_ends_it_and_its_server(playground):
+    run = playground.run()
+    run.until_it_says(SERVES)
+    run.process.send_signal(signal.SIGHUP)
+    assert run.process.wait(40) == 0
+    assert playground.nobody_listens()
+
+
+@pytest.fixture
+def alone(real_cluster: RealCluster, tmp_path: Path) -> Iterator[Playground]:
+    made = Playground(real_cluster, tmp_path)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def test_down_stops_the_server_and_leaves_nothing_of_its_plane_on_the_cluster(alone):
+    run = alone.run()
+    run.until_it_says(SERVES)
+    run.process.kill()
+    run.process.wait(10)
+    assert not alone.nobody_listens(), "its launcher was killed, and it serves on"
+    second = alone.run()
+    assert second.process.wait(60) == 1
+    _, server = (alone.kept / "run.lock").read_text().split()
+    assert f"{alone.kept} is in use by process {server}" in sentence(second)
+    said = alone.down()
+    assert f"stopped the server (process {server})" in said
+    assert "deleting 1 database of " in said
+    assert alone.nobody_listens()
+    assert alone.namespace not in alone.namespaces(), "run had made it"
+    assert not alone.kept.exists()
+    assert alone.down() == "", "there is nothing more to do"
+
+
+def test_down_leaves_a_namespace_that_was_there_before_and_what_is_not_ours(alone, namespace):
+    namespace.core.create_namespaced_config_map(namespace.name, {"metadata": {"name": "theirs"}})
+    run = alone.run(PLAYGROUND_NAMESPACE=namespace.name)
+    run.until_it_says(SERVES)
+    [generation] = namespace.standing()
+    assert run.ctrl_c() == 0
+    (alone.kept / "mine").touch()
+    alone.down()
+    assert namespace.standing() == {} and namespace.pods(generation) == []
+    maps = namespace.core.list_namespaced_config_map(namespace.name).items
+    assert {item.metadata.name for item in maps} == {"kube-root-ca.crt", "theirs"}
+    assert [file.name for file in alone.kept.iterdir()] == ["mine"]
+
+
+def test_down_leaves_a_namespace_to_another_control_plane(alone, playground):
+    other = playground.run()
+    other.until_it_says(SERVES)
+    alone.run(PLAYGROUND_NAMESPACE=playground.namespace).until_it_says(SERVES)
+    assert f"namespace {playground.namespace} stays: another control plane has databases there" in alone.down()
+    created, _ = notebook(playground.kept / "sqlflow_playground.env")
+    assert Source.parse(created.json()["data_source"]).sql("SELECT 1") == ((1,),)
+    assert other.ctrl_c() == 0
 
 
 def test_a_port_in_use_is_one_sentence(playground):
