@@ -261,6 +261,14 @@ def test_down_leaves_a_namespace_that_was_there_before_and_what_is_not_ours(alon
     assert [file.name for file in alone.kept.iterdir()] == ["mine"]
 
 
+def test_with_the_least_rights_run_does_its_job_and_down_says_what_it_may_not_remove(alone, namespace):
+    run = alone.run(PLAYGROUND_KUBECONFIG=str(namespace.kubeconfig), PLAYGROUND_NAMESPACE=namespace.name)
+    run.until_it_says(SERVES)
+    assert run.ctrl_c() == 0
+    assert f"what databases share in namespace {namespace.name} stays: " in alone.down()
+    assert namespace.standing() == {}
+
+
 def test_down_leaves_a_namespace_to_another_control_plane(alone, playground):
     other = playground.run()
     other.until_it_says(SERVES)
