@@ -17,6 +17,8 @@ from selfhost.steps import short, step
 from shared.domain.errors import PlaygroundError
 from shared.edge import config, settings
 
+LOOK = 1.0  # seconds between two looks at the terminal
+
 
 async def run(files: Files, port: int) -> int:
     """Everything that is missing is made; ends with the server, on Ctrl-C. Returns its exit code.
@@ -92,16 +94,31 @@ async def until_it_ends(server: Child) -> int:
             if asked == 1:
                 print("\nstopping: requests in flight are finished (Ctrl-C again ends it at once)", flush=True)
 
-    findings = asyncio.create_task(server.tell_what_the_probe_finds())
+    async def stop_with_the_terminal() -> None:
+        await closed(sys.stdout.fileno())
+        signal.raise_signal(signal.SIGHUP)
+
+    aside = [asyncio.create_task(server.tell_what_the_probe_finds())]
+    if sys.stdout.isatty():
+        aside.append(asyncio.create_task(stop_with_the_terminal()))
     try:
         with on_signals(stop, signal.SIGINT):
             code = await server.process.wait()
     finally:
-        findings.cancel()
-        await asyncio.gather(findings, return_exceptions=True)
+        for task in aside:
+            task.cancel()
+        await asyncio.gather(*aside, return_exceptions=True)
     if not asked:
         print(f"the server ended by itself with {code}; its log says why", file=sys.stderr)
     return 0 if asked else 1
+
+
+async def closed(terminal: int) -> None:
+    """Returns once a terminal is closed: its first process hears of that by SIGHUP, and make keeps it to itself."""
+    while True:
+        if not os.isatty(terminal):
+            return
+        await asyncio.sleep(LOOK)
 
 
 @contextmanager

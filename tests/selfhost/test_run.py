@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import signal
 import socket
 import sys
@@ -241,6 +242,18 @@ async def test_a_terminal_that_is_closed_ends_it_unless_it_was_told_not_to_mind(
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, "as nohup wants it"
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+async def test_a_terminal_is_seen_to_be_closed_where_nobody_tells(monkeypatch: pytest.MonkeyPatch):
+    """As with `xterm -e make run`: make hears it, and waits for us."""
+    monkeypatch.setattr(run, "LOOK", 0.0)
+    ours, theirs = pty.openpty()
+    closing = asyncio.create_task(run.closed(theirs))
+    done, _ = await asyncio.wait([closing], timeout=0.01)
+    assert not done
+    os.close(ours)
+    await asyncio.wait_for(closing, 10)
+    os.close(theirs)
 
 
 async def test_what_the_probe_finds_is_told_when_it_is_found(
