@@ -16,7 +16,7 @@ PlaygroundError
 
 
 class PlaygroundError(Exception):
-    """Base of all; `detail` is for the caller's eyes and never holds a secret."""
+    """Base of all; `detail` never holds a secret. What of it a caller is told, `edge.problems` says."""
 
     def __init__(self, detail: str = "", retry_after: int | None = None):
         super().__init__(detail)
