@@ -423,6 +423,7 @@ def main(args: list[str]) -> int:
     if args[:1] == ["use"] and args[1:]:
         use(args[1:])
     if args[:1] == ["_init"]:
+        os.umask(0o022)  # containerd makes containers' roots by it, and not every container runs as root
         node.Init().run()
     given = parser().parse_args(args)
     match given.command:
