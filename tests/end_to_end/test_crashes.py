@@ -12,14 +12,15 @@ import pytest
 from tests.end_to_end import servers
 from tests.end_to_end.conditions import until
 from tests.end_to_end.namespaces import KINDS
-from tests.end_to_end.servers import CLAIM, DAY, HOUR, MINUTE, Died
+from tests.end_to_end.servers import CLAIM, HOUR, MINUTE, Died
 
 SLEEPER = "sleeper"
 
 
 @pytest.fixture(scope="module")
 def server(namespace, folder):
-    with servers.running(folder / "server", namespace, PLAYGROUND_DELETE_WITHOUT_ARCHIVE="true") as started:
+    settings = {"PLAYGROUND_DELETE_WITHOUT_ARCHIVE": "true", "PLAYGROUND_RETENTION": "PT6H"}
+    with servers.running(folder / "server", namespace, **settings) as started:
         yield started
 
 
@@ -54,7 +55,7 @@ def test_a_crash_in_a_deletion_leaves_nothing_and_the_next_life_is_new(server, n
     server.source(user).keep("gone")
     server.look_twice()
     server.settle(user)
-    server.turn(15 * DAY)
+    server.listen(7 * HOUR)
     server.tell("crash", point, 1)
     with pytest.raises(Died):
         server.reap()

@@ -128,14 +128,17 @@ def test_after_its_retention_a_volume_is_kept_unless_told_otherwise(server, name
 
 
 def test_after_its_retention_all_of_it_goes_where_that_was_set(another, real_cluster, namespace, user):
-    with another(PLAYGROUND_DELETE_WITHOUT_ARCHIVE="true") as server:
+    with another(PLAYGROUND_DELETE_WITHOUT_ARCHIVE="true", PLAYGROUND_RETENTION="PT6H") as server:
         first = server.source(user)
         first.keep("forgotten")
         generation = server.leases()[user]["generation"]
         [claim] = [c for c in namespace.every("persistent_volume_claim") if c.metadata.name == f"pg-{generation}"]
         server.look_twice()
         server.settle(user)
-        server.turn(15 * DAY)
+        server.turn(7 * HOUR)
+        server.reap()
+        assert server.state(user) == "hibernated", "nobody could be heard"
+        server.listen(7 * HOUR)
         server.reap()
         server.settle(user)
         assert server.state(user) == "none"

@@ -2,7 +2,7 @@
 
 from shared.manifests.database import ORPHAN_SINCE, PLANE
 from tests.end_to_end.conditions import until
-from tests.end_to_end.servers import DAY, HOUR, MINUTE
+from tests.end_to_end.servers import HOUR, MINUTE
 
 
 def plane_of(namespace, server):
@@ -15,7 +15,7 @@ def test_a_second_control_plane_touches_nothing_of_the_first(server, another, na
     source.keep("of the first")
     first = plane_of(namespace, server)
     before = until(lambda: namespace.fingerprint(first))
-    with another(PLAYGROUND_DELETE_WITHOUT_ARCHIVE="true") as second:
+    with another(PLAYGROUND_DELETE_WITHOUT_ARCHIVE="true", PLAYGROUND_RETENTION="PT6H") as second:
         theirs = second.source(user)
         theirs.keep("of the second")
         assert plane_of(namespace, second) != first
@@ -26,7 +26,7 @@ def test_a_second_control_plane_touches_nothing_of_the_first(server, another, na
             second.turn(11 * MINUTE)
         second.look_twice()
         second.settle(user)
-        second.turn(15 * DAY)
+        second.listen(7 * HOUR)
         second.reap()
         second.settle(user)
         assert second.state(user) == "none"
