@@ -100,8 +100,8 @@ def leases_from(items: Iterable[Item]) -> list[Lease]:
 
 
 def event_from(item: Item) -> Event:
-    """The event that `to_item` was given."""
-    return Event(owner=Owner.from_key(item["owner"]), **{name: item[name] for name in _EVENT})
+    """The event that `to_item` was given; a property that is missing takes the dataclass's default."""
+    return Event(owner=Owner.from_key(item["owner"]), **{name: item[name] for name in _EVENT if name in item})
 
 
 def record_from(item: Item) -> Record:

@@ -135,6 +135,8 @@ def new_life(control: Control, owner: Owner, before: Lease | None, now: float, d
         beat_at=now,
         used_at=now,
         reason="asked for",
+        held_until=before.held_until if before else None,  # what its owner holds is the slot, not one try to fill it
+        hold_note=before.hold_note if before else "",
         credentials=sealed,
         etag=before.etag if before else "",
     )

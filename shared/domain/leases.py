@@ -26,6 +26,12 @@ class State(StrEnum):
     RELEASED = "released"  # nothing on the cluster; a tombstone
 
 
+class Kind(StrEnum):
+    """What a lease is on."""
+
+    DATABASE = "database"
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose lease it is. `tenant` holds [a-z0-9-] only; `user` is any string."""
@@ -72,6 +78,8 @@ class Lease:
     * `due_at` is when somebody must look at it, whatever its state; `look_by` is how far a beat
       may push that.
     * `beat_at` is the last heartbeat, `used_at` the last use that evidence proved.
+    * `held_until` is until when its owner wants it kept, whatever its use (None: no such wish), and
+      `hold_note` why.
     * `attempts` counts looks in a row that found the cluster unable, for the backoff.
     * `credentials` is sealed; `volume` is the UID of the claim that holds the data.
     * `gone_at` is when a tombstone may be forgotten.
@@ -91,6 +99,8 @@ class Lease:
     beat_at: float
     used_at: float
     ready_at: float | None = None
+    held_until: float | None = None
+    hold_note: str = ""
     attempts: int = 0
     reason: str = ""
     credentials: str = field(default="", repr=False)
@@ -99,6 +109,14 @@ class Lease:
     sample: Sample | None = None
     gone_at: float | None = None
     etag: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.DATABASE
+
+    def held(self, now: float) -> bool:
+        """Whether its owner holds it."""
+        return self.held_until is not None and now < self.held_until
 
     def moved(self, state: State, now: float, due_at: float, reason: str, **changes: Any) -> "Lease":
         """This lease after a transition: next step and revision, new state, due time and reason."""
@@ -123,7 +141,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A transition, kept in its owner's own partition and written together with the lease."""
+    """What became of a lease, kept in its owner's own partition and written together with the lease.
+
+    Nearly always a transition. Where the state stays (a hold), `revision` is that of the lease after
+    it, and tells such events of one step apart.
+    """
 
     owner: Owner
     lease: str
@@ -134,10 +156,11 @@ class Event:
     after: str
     reason: str
     actor: str
+    revision: int = 0
 
     @property
     def id(self) -> str:
-        return f"{self.generation}-{self.step}"
+        return f"{self.generation}-{self.step}" + (f"-{self.revision}" if self.revision else "")
 
 
 def new_generation() -> str:

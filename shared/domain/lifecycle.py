@@ -1,9 +1,10 @@
 """What lives and what dies: the whole policy, in one pure function."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.domain.hearing import DEAF, Hearing
+from shared.domain.instants import iso
 from shared.domain.leases import Lease, Sample, State
 from shared.domain.policy import DAY, MINUTE, PLUGIN_INTERVAL, Policy
 from shared.ports.cluster import Evidence, Status
@@ -16,6 +17,10 @@ class Act(StrEnum):
     START = "start"
     STOP = "stop"
     DELETE = "delete"
+
+
+# Where time alone takes something away. A hold stops nothing else: no start that fails, no owner's own wish.
+TAKEN_BY_TIME = (State.RUNNING, State.HIBERNATED, State.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,22 @@ class Step:
 
 
 def decide(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step:
-    """The next step for `lease`, given what was `seen` at `now`."""
+    """The next step for `lease`, given what was `seen` at `now`.
+
+    What its owner holds is not taken away by time alone, and is looked at when the hold ends.
+    """
+    step = _decide_unheld(lease, seen, now, policy)
+    if lease.held_until is None or now >= lease.held_until:
+        return step
+    if lease.state in TAKEN_BY_TIME and step.act in (Act.STOP, Act.DELETE):
+        why = f"held until {iso(lease.held_until)}"
+        step = replace(
+            step, intent=lease.state, act=Act.NOTHING, result=lease.state, due_at=lease.held_until, reason=why
+        )
+    return replace(step, due_at=min(step.due_at, lease.held_until))
+
+
+def _decide_unheld(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step:
     state, status = lease.state, seen.status or Status()
     # Only what comes after an act of this state proves anything: an earlier act may still arrive.
     obeyed = seen.status is not None and (status.step >= lease.step or not status.exists)
@@ -161,11 +181,18 @@ def learn(lease: Lease, evidence: Evidence | None, now: float) -> tuple[Sample |
 
 
 def expires_at(lease: Lease, policy: Policy) -> float | None:
-    """When `lease` is taken away if nothing more is heard of it; None where nothing is foreseen."""
+    """When `lease` is taken away, at the earliest, if nothing more is heard of it; None: nothing is foreseen."""
     match lease.state:
         case State.RUNNING:
-            return max(lease.beat_at, lease.used_at, lease.sample.at if lease.sample else 0.0) + policy.grace
+            used = max(lease.beat_at, lease.used_at)
+            quiet_since = max(used, lease.sample.at if lease.sample else 0.0)
+            at = min(quiet_since + policy.grace, used + policy.hard_cap)
         case State.HIBERNATED if policy.delete_without_archive:
-            return lease.since + policy.retention
+            at = lease.since + policy.retention
+        case State.FAILED:
+            at = lease.since + policy.retention
+        case State.DELETING:
+            return lease.since
         case _:
             return None
+    return max(at, lease.held_until or 0.0)

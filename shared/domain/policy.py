@@ -16,6 +16,7 @@ class Policy:
       and while it does, its kernel sends no beat.
     * `hard_cap`: hibernated this long after the last beat or proved use, whatever is connected.
     * `retention`: how long a hibernated or failed database keeps its storage.
+    * `longest_hold`: how far ahead an owner may hold a lease, which overrides those three.
     * `start_timeout`: how long a start may take before it counts as failed.
     * `answer`: what a create_db may take; the plugin hangs up after 20 s.
     * `claim`: how long one look has a lease for itself; `act` (what a look may spend on the
@@ -30,6 +31,7 @@ class Policy:
     grace: float = 11 * HOUR
     hard_cap: float = 24 * HOUR
     retention: float = 14 * DAY
+    longest_hold: float = 7 * DAY
     start_timeout: float = 10 * MINUTE
     answer: float = 18.0
     claim: float = 30.0

@@ -100,6 +100,7 @@ STORAGE_CLASS = Setting(
 GRACE = Setting("PLAYGROUND_GRACE", duration, "PT11H", "silence after which a database is hibernated")
 HARD_CAP = Setting("PLAYGROUND_HARD_CAP", duration, "PT24H", "hibernated this long after the last beat or proved use")
 RETENTION = Setting("PLAYGROUND_RETENTION", duration, "P14D", "how long a hibernated database keeps its storage")
+LONGEST_HOLD = Setting("PLAYGROUND_LONGEST_HOLD", duration, "P7D", "how far ahead an owner may hold a database")
 SILENCE = Setting("PLAYGROUND_SILENCE", duration, "PT30M", "silence after which a database's use is looked at")
 START_TIMEOUT = Setting("PLAYGROUND_START_TIMEOUT", duration, "PT10M", "how long a database may take to start")
 DELETE_WITHOUT_ARCHIVE = Setting(
@@ -128,8 +129,8 @@ def policy(environment: Mapping[str, str]) -> Policy:
     """The policy that is set. Raises SettingError where its periods contradict each other."""
     chosen = Policy(
         grace=GRACE.read(environment), hard_cap=HARD_CAP.read(environment), retention=RETENTION.read(environment),
-        silence=SILENCE.read(environment), start_timeout=START_TIMEOUT.read(environment),
-        delete_without_archive=DELETE_WITHOUT_ARCHIVE.read(environment),
+        longest_hold=LONGEST_HOLD.read(environment), silence=SILENCE.read(environment),
+        start_timeout=START_TIMEOUT.read(environment), delete_without_archive=DELETE_WITHOUT_ARCHIVE.read(environment),
     )  # fmt: skip
     if chosen.silence < 2 * PLUGIN_INTERVAL:
         raise SettingError(f"{SILENCE.name} must be at least 20 min: the notebook plugin beats every 10 min")

@@ -233,17 +233,18 @@ hearings = st.builds(
     st.floats(0, HOUR), st.floats(0, 3 * DAY), st.floats(0, DAY),
 )  # fmt: skip
 ages = st.floats(-5 * MINUTE, 40 * DAY)
+holds = st.none() | st.floats(-DAY, 7 * DAY)
 
 
-@given(states, statuses, evidences, hearings, ages, ages, st.integers(0, 30), st.booleans())
+@given(states, statuses, evidences, hearings, ages, ages, st.integers(0, 30), st.booleans(), holds)
 def test_whatever_is_seen_the_next_look_is_never_lost_and_storage_never_goes_unasked(
     state: State, status: Status | None, evidence: Evidence | None, hearing: Hearing, beat_ago: float, since_ago: float,
-    attempts: int, delete: bool,
+    attempts: int, delete: bool, held_for: float | None,
 ):  # fmt: skip
     policy = Policy(delete_without_archive=delete)
     lease = a_lease(
         state, T0 - since_ago, beat_at=T0 - beat_ago, used_at=T0 - beat_ago, attempts=attempts, gone_at=T0 + DAY,
-        sample=Sample(T0 - since_ago, 0, 5, 9, "s1"),
+        sample=Sample(T0 - since_ago, 0, 5, 9, "s1"), held_until=None if held_for is None else T0 + held_for,
     )  # fmt: skip
     step = decide(lease, Seen(status, evidence, hearing), T0, policy)
     assert step.due_at <= T0 + max(policy.retention, policy.tombstone) + 5 * MINUTE
@@ -254,6 +255,10 @@ def test_whatever_is_seen_the_next_look_is_never_lost_and_storage_never_goes_una
         assert beat_ago >= policy.grace
         assert hearing.trusted(T0)
         assert step.used_at < T0, "use was proved just now"
+    if lease.held_until is not None and lease.held(T0):
+        assert step.due_at <= lease.held_until
+        assert step.result is not State.HIBERNATING or state is State.HIBERNATING
+        assert step.act is not Act.DELETE or state is State.DELETING
 
 
 def test_learning_keeps_the_older_sample_only_while_all_is_quiet():
@@ -269,3 +274,11 @@ def test_every_lease_says_when_it_is_taken_away():
     assert expires_at(lease, POLICY) == T0 + 60 + POLICY.grace
     assert expires_at(a_lease(State.HIBERNATED), POLICY) is None
     assert expires_at(a_lease(State.HIBERNATED), Policy(delete_without_archive=True)) == T0 + POLICY.retention
+    assert expires_at(a_lease(State.FAILED), POLICY) == T0 + POLICY.retention
+    assert expires_at(a_lease(State.DELETING), POLICY) == T0
+    assert expires_at(a_lease(State.WAKING), POLICY) is None
+
+
+def test_where_its_use_is_unclear_the_cap_says_when_a_lease_is_taken_away():
+    lease = a_lease(used_at=T0 + HOUR, sample=Sample(T0 + 14 * HOUR, 1, 5, 9, "s1"))
+    assert expires_at(lease, POLICY) == T0 + HOUR + POLICY.hard_cap

@@ -41,6 +41,7 @@ def test_without_any_setting_the_policy_is_the_domains_own():
         ("PLAYGROUND_GRACE", "grace", "PT12H", 43200),
         ("PLAYGROUND_HARD_CAP", "hard_cap", "P2D", 172800),
         ("PLAYGROUND_RETENTION", "retention", "60", 60),
+        ("PLAYGROUND_LONGEST_HOLD", "longest_hold", "P3D", 259200),
         ("PLAYGROUND_SILENCE", "silence", "PT20M", 1200),
         ("PLAYGROUND_START_TIMEOUT", "start_timeout", "PT2M", 120),
         ("PLAYGROUND_DELETE_WITHOUT_ARCHIVE", "delete_without_archive", "true", True),
