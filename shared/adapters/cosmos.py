@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.adapters.cosmos_client import CosmosContainer
-from shared.adapters.cosmos_container import DUE, EVENTS, PAGE, beat_condition
+from shared.adapters.cosmos_container import DUE, EVENTS, OF, PAGE, beat_condition
 from shared.adapters.items import (
     LOOKED_AT,
     RECORDS,
@@ -18,6 +18,7 @@ from shared.adapters.items import (
     leases_from,
     oldest_first,
     record_from,
+    slots,
     to_item,
 )
 from shared.domain.errors import Conflict
@@ -84,8 +85,13 @@ class CosmosStore:
         return leases_from(await self._container.query(DUE, {"now": now, "states": LOOKED_AT}, limit=limit))
 
     async def page(self, after: str, limit: int) -> tuple[Sequence[Lease], str]:
-        items = await self._container.query(PAGE, {"after": after}, limit=limit)
-        return leases_from(items), items[-1]["slot"] if len(items) == limit else ""
+        return _page(await self._container.query(PAGE, {"after": after}, limit=limit), limit)
+
+    async def of(self, whose: Owner | str, after: str, limit: int) -> tuple[Sequence[Lease], str]:
+        first, last = slots(whose)
+        parameters = {"after": max(after, first), "before": last}
+        partition = whose.key if isinstance(whose, Owner) else ""
+        return _page(await self._container.query(OF, parameters, partition=partition, limit=limit), limit)
 
     async def events(self, owner: Owner) -> Sequence[Event]:
         return oldest_first(map(event_from, await self._container.query(EVENTS, {}, partition=owner.key)))
@@ -111,6 +117,10 @@ class CosmosStore:
     def _gone(self, item: Item) -> bool:
         gone_at = item.get("gone_at")
         return gone_at is not None and gone_at <= self._clock.now()
+
+
+def _page(items: list[Item], limit: int) -> tuple[Sequence[Lease], str]:
+    return leases_from(items), items[-1]["slot"] if len(items) == limit else ""
 
 
 def _replace(item: Item, etag: str) -> tuple[Any, ...]:

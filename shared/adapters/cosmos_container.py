@@ -29,6 +29,7 @@ CONTAINER: dict[str, Any] = {
 # service's token: the SDK takes that from a field all concurrent requests share.
 DUE = "SELECT * FROM c WHERE c.due_at <= @now AND ARRAY_CONTAINS(@states, c.state) ORDER BY c.due_at"
 PAGE = "SELECT * FROM c WHERE c.slot > @after AND c.state != 'released' ORDER BY c.slot"
+OF = "SELECT * FROM c WHERE c.slot > @after AND c.slot < @before AND c.state != 'released' ORDER BY c.slot"
 EVENTS = "SELECT * FROM c WHERE c.kind = 'event'"
 
 

@@ -50,6 +50,12 @@ def slot(owner: Owner, id: str) -> str:
     return f"{owner.key}/{item_id(Lease, id)}"
 
 
+def slots(whose: Owner | str) -> tuple[str, str]:
+    """Between which two all slots of an owner, or of a tenant, are; neither is a slot itself."""
+    prefix = whose.key if isinstance(whose, Owner) else whose
+    return f"{prefix}/", f"{prefix}0"  # 0 is the character after the slash
+
+
 def to_item(thing: Lease | Event | Record) -> Item:
     """The document to store. Raises ValueError for a number that JSON has no way to say."""
     match thing:

@@ -39,6 +39,9 @@ DUE = (
     f"{LEASE} WHERE state != 'released' AND state IN ({', '.join('?' * len(LOOKED_AT))})"
     " AND due_at <= ? ORDER BY due_at LIMIT ?"
 )
+# One range of the primary key: a second lower bound would have SQLite begin each page at the range's start.
+PAGE = f"{LEASE} WHERE (owner, id) > (?, ?) AND owner <= ? AND state != 'released' ORDER BY owner, id LIMIT ?"
+LAST = "\x7f"  # behind every owner's key, which is printable ASCII
 
 
 class SqliteStore:
@@ -135,14 +138,18 @@ class SqliteStore:
         return await self._read(DUE, (*LOOKED_AT, now, limit), lambda rows: leases_from(map(_item, rows)))
 
     async def page(self, after: str, limit: int) -> tuple[Sequence[Lease], str]:
-        owner, _, id = after.rpartition("/")
-        query = f"{LEASE} WHERE (owner, id) > (?, ?) AND state != 'released' ORDER BY owner, id LIMIT ?"
+        return await self._page(_place(after), LAST, limit)
 
+    async def of(self, whose: Owner | str, after: str, limit: int) -> tuple[Sequence[Lease], str]:
+        first, last = (whose.key, whose.key) if isinstance(whose, Owner) else (f"{whose}/", f"{whose}/{LAST}")
+        return await self._page(max(_place(after), (first, "")), last, limit)
+
+    async def _page(self, after: tuple[str, str], last: str, limit: int) -> tuple[Sequence[Lease], str]:
         def page(rows: list[Row]) -> tuple[list[Lease], str]:
             owner, id = rows[-1][:2] if rows else ("", "")
             return leases_from(map(_item, rows)), f"{owner}/{id}" if len(rows) == limit else ""
 
-        return await self._read(query, (owner, id, limit), page)
+        return await self._read(PAGE, (*after, last, limit), page)
 
     async def events(self, owner: Owner) -> Sequence[Event]:
         def events(rows: list[Row]) -> list[Event]:
@@ -223,6 +230,12 @@ def _rest(item: Item) -> str:
 def _item(row: Row) -> Item:
     *columns, etag, rest = row
     return {**json.loads(rest), **dict(zip(COLUMNS, columns, strict=True)), "_etag": str(etag)}
+
+
+def _place(token: str) -> tuple[str, str]:
+    """Owner's key and item id behind which a page begins."""
+    owner, _, id = token.rpartition("/")
+    return owner, id
 
 
 def _insert_event(transaction: Transaction, event: Event) -> None:

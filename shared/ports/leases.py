@@ -44,6 +44,13 @@ class Leases(Protocol):
         The first call passes `after=""`. For reconcile; never in a request path.
         """
 
+    async def of(self, whose: Owner | str, after: str, limit: int) -> tuple[Sequence[Lease], str]:
+        """Some of an owner's leases, or of a tenant's (its name), and the token for the next call.
+
+        As `page`: the first call passes `after=""`, a token of "" ends, what is released is left out.
+        Whatever `after` says, nobody else's are found.
+        """
+
     async def events(self, owner: Owner) -> Sequence[Event]:
         """An owner's events, oldest first: by `at`, then generation, then step."""
 

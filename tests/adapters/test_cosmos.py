@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.adapters.cosmos import CosmosStore
-from shared.adapters.cosmos_container import CONTAINER, DUE, EVENTS, PAGE
+from shared.adapters.cosmos_container import CONTAINER, DUE, EVENTS, OF, PAGE
 from shared.domain.leases import State
 from tests.contract.conftest import TurnedClock
 from tests.contract.leases import create, numbered
@@ -66,6 +66,13 @@ async def test_every_call_of_a_request_path_is_one_request(server: CosmosServer,
     assert kinds(server)[2:] == ["batch", "batch", "patch", "patch", "read"]
 
 
+async def test_an_owners_list_asks_its_own_partition_alone(server: CosmosServer, store: CosmosStore) -> None:
+    await create(store, a_lease())
+    server.log.clear()
+    assert len((await store.of(ALICE, "", 100))[0]) == 1
+    assert kinds(server) == ["query"]
+
+
 async def test_many_that_come_at_first_share_one_connection(server: CosmosServer, store: CosmosStore) -> None:
     await asyncio.gather(*(store.get(numbered(n).owner, "database") for n in range(20)))
     assert len(server.asked("container")) == 1
@@ -73,7 +80,7 @@ async def test_many_that_come_at_first_share_one_connection(server: CosmosServer
 
 async def test_what_is_ordered_or_filtered_by_has_an_index_and_nothing_else_has() -> None:
     policy: Any = CONTAINER["indexingPolicy"]
-    asked = {name for query in (DUE, PAGE, EVENTS) for name in re.findall(r"c\.(\w+)", query)}
+    asked = {name for query in (DUE, PAGE, OF, EVENTS) for name in re.findall(r"c\.(\w+)", query)}
     assert {path["path"] for path in policy["includedPaths"]} == {f"/{name}/?" for name in asked - {"state"}}
     assert {"path": "/*"} in policy["excludedPaths"]
 

@@ -37,11 +37,12 @@ async def test_what_is_due_is_found_behind_more_than_a_batch_of_what_cannot_be_r
     assert sorted(seen[BATCH:], key=lambda owner: owner.user) == sorted(READABLE, key=lambda owner: owner.user)
 
 
-async def test_they_are_on_no_page_and_end_none_early(store: Store) -> None:
+@pytest.mark.parametrize("of", ["everybody", "a tenant"])
+async def test_they_are_on_no_page_and_end_none_early(store: Store, of: str) -> None:
     await fill(store)
     found, after = [], ""
     while True:
-        leases, after = await store.page(after, 60)
+        leases, after = await (store.page(after, 60) if of == "everybody" else store.of("default", after, 60))
         found += [lease.owner for lease in leases]
         if not after:
             break

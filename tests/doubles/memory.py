@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from shared.adapters.items import event_from, lease_from, oldest_first, record_from, slot, to_item
+from shared.adapters.items import event_from, lease_from, oldest_first, record_from, slot, slots, to_item
 from shared.domain.errors import Conflict, StoreUnavailable
 from shared.domain.leases import Event, Lease, Owner, State
 from shared.ports.clock import Clock, SystemClock
 from shared.ports.leases import Record
 
 type Moment = Literal["before", "after"]
+LAST = "\x7f"  # behind every slot
 type Gate = Callable[[str, Moment], Awaitable[None]]
 
 
@@ -101,9 +102,16 @@ class MemoryStore:
         return due[:limit]
 
     async def page(self, after: str, limit: int) -> tuple[Sequence[Lease], str]:
-        await self._pass("page", "before")
-        found = [entry for entry in self._alive() if entry[0] > after][:limit]
-        await self._pass("page", "after")
+        return await self._listed("page", after, LAST, limit)
+
+    async def of(self, whose: Owner | str, after: str, limit: int) -> tuple[Sequence[Lease], str]:
+        first, last = slots(whose)
+        return await self._listed("of", max(after, first), last, limit)
+
+    async def _listed(self, name: str, after: str, before: str, limit: int) -> tuple[Sequence[Lease], str]:
+        await self._pass(name, "before")
+        found = [entry for entry in self._alive() if after < entry[0] < before][:limit]
+        await self._pass(name, "after")
         return [lease for _, lease in found], found[-1][0] if len(found) == limit else ""
 
     async def events(self, owner: Owner) -> Sequence[Event]:
