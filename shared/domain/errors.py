@@ -4,6 +4,8 @@ PlaygroundError
 ├── InvalidRequest       the caller's input is wrong, and says where
 ├── NotAuthenticated     no certificate that we accept
 ├── NotFound             there is no such thing, or it is somebody else's
+├── NotAllowed           as it is now, that cannot be done with it
+├── PreconditionFailed   it has changed since the caller saw it
 ├── NotReady             it is being made; ask again
 ├── Conflict             the store's item is not what the caller read
 ├── Fenced               a later step was here already
@@ -34,6 +36,14 @@ class NotAuthenticated(PlaygroundError):
 
 class NotFound(PlaygroundError):
     """There is no such thing for this caller."""
+
+
+class NotAllowed(PlaygroundError):
+    """What is asked cannot be done with the thing as it is, whoever asks; `detail` says what could."""
+
+
+class PreconditionFailed(PlaygroundError):
+    """The thing is not of a revision that the caller said it must be."""
 
 
 class NotReady(PlaygroundError):

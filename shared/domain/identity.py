@@ -43,17 +43,26 @@ class Principal:
     serial: str = ""
     digest: str = ""
 
-    def acting_for(self, user_id: str) -> Owner:
-        """The owner whose leases this caller may touch in the name of `user_id`.
+    def acting_for(self, user_id: str, what: str = "user_id") -> Owner:
+        """The owner whose leases this caller may touch in the name of `user_id`, which it calls `what`.
 
         Raises InvalidRequest if no user can have that id, NotFound if it is not this caller's to
         act for: what belongs to somebody else does not exist.
         """
-        check_name(user_id, "user_id")
+        check_name(user_id, what)
         allowed = self.role in (Role.FRONTEND, Role.ADMIN) or (self.role == Role.USER and self.name == user_id)
         if not allowed:
             raise NotFound("there is no such user")
         return Owner(self.tenant, user_id)
+
+    def owner(self, named: str) -> Owner:
+        """The owner that a request is about: the one it names, or a user itself where it names none ("").
+
+        Raises what `acting_for` does, and InvalidRequest for a caller that acts for many and names nobody.
+        """
+        if not named and self.role in (Role.FRONTEND, Role.ADMIN):
+            raise InvalidRequest("owner: say whose it is")
+        return self.acting_for(named or self.name, "owner")
 
     def uri(self, trust_domain: str) -> str:
         """The URI that names this principal in a certificate. Raises InvalidRequest if none can."""

@@ -46,6 +46,8 @@ TABLE: dict[type[Exception], Problem] = {
     errors.NotAuthenticated: Problem(403, "not-authenticated", "No client certificate that is accepted here"),
     errors.NotFound: Problem(404, "not-found", "There is no such thing"),
     WrongMethod: Problem(405, "wrong-method", "What is there takes other methods"),
+    errors.NotAllowed: Problem(409, "not-allowed", "That cannot be done with it as it is"),
+    errors.PreconditionFailed: Problem(412, "precondition-failed", "It has changed meanwhile"),
     TooLarge: Problem(413, "too-large", "The request is too large"),
     HeadTooLarge: Problem(431, "head-too-large", "The request's line and headers are too large"),
     errors.NotReady: Problem(503, "not-ready", "Not ready yet"),

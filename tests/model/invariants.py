@@ -1,6 +1,6 @@
 """What must never be, checked at every write and after every request."""
 
-from shared.domain.leases import Lease, Owner, State
+from shared.domain.leases import Event, Lease, Owner, State
 from shared.domain.policy import CLOCK_SKEW, Policy
 from tests.model.watched import Life, WatchedKubernetes
 
@@ -15,21 +15,27 @@ class Invariants:
     kubernetes: WatchedKubernetes
     lives: dict[str, Life]
     acknowledged: dict[Owner, float]
+    holds: dict[Owner, float | None]  # what its owner wrote last
+    purges: set[Owner]  # who asked for one
     broken: AssertionError | None
     deletions_seen: int
 
-    def witness(self, before: Lease | None, after: Lease) -> None:
+    def witness(self, before: Lease | None, after: Lease, event: Event | None) -> None:
         """`moved`, its verdict kept for `settle`: the code under test may catch what is raised in here."""
         try:
-            self.moved(before, after)
+            self.moved(before, after, event)
         except AssertionError as error:
             self.broken = self.broken or error
 
-    def moved(self, before: Lease | None, after: Lease) -> None:
+    def moved(self, before: Lease | None, after: Lease, event: Event | None) -> None:
         """A write has happened: check the transition, learn what it says."""
         assert after.due_at <= after.look_by, f"due after it must be looked at: {after}"
         assert after.due_at <= self.now + max(self.policy.retention, self.policy.tombstone) + UNSURE
         life = self.lives.setdefault(after.generation, Life(after.owner))
+        if event is not None and after.state is State.DELETING and event.actor.startswith("user "):
+            assert after.owner in self.purges, "its owner did not ask for that"
+            life.unwanted = True
+        self.check_hold(before, after, life, event)
         if before is not None and before.state is after.state:
             return
         moved_before, life.moved_at = life.moved_at, self.now
@@ -47,6 +53,21 @@ class Invariants:
             case State.DELETING:
                 assert not life.ready or self.may_delete(life), f"deleting {after.generation} too early"
 
+    def check_hold(self, before: Lease | None, after: Lease, life: Life, event: Event | None) -> None:
+        """Nobody but its owner ends a hold, and time alone takes away nothing that is held."""
+        if event is not None and event.revision:
+            self.holds[after.owner] = after.held_until
+        if life.unwanted:
+            self.holds[after.owner] = None
+        until = self.holds[after.owner]
+        if until is None or self.now >= until - UNSURE:
+            return
+        assert after.held_until == until, "a hold was forgotten"
+        if before is not None and before.state is not after.state:
+            slept = before.state is State.RUNNING and after.state is State.HIBERNATING
+            lost = before.state is State.HIBERNATED and after.state is State.DELETING
+            assert not slept and not lost, f"{after.state} although it was held"
+
     def check_hibernation(self, lease: Lease, life: Life) -> None:
         capped = "no use was proved" in lease.reason
         period = self.policy.hard_cap if capped else self.policy.grace
@@ -59,7 +80,7 @@ class Invariants:
             assert asked is not None and asked.unused_for >= period - UNSURE, "hibernated although it was in use"
 
     def may_delete(self, life: Life) -> bool:
-        return (
+        return life.unwanted or (
             self.policy.delete_without_archive
             and life.slept_at is not None
             and self.now - life.slept_at >= self.policy.retention - UNSURE

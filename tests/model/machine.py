@@ -112,6 +112,19 @@ class LeaseMachine(RuleBasedStateMachine):
         self.world.reconcile(asked)
         self.all_of_one_arrives(asked, at_once)
 
+    @rule(process=processes, owner=owners, hours=st.sampled_from((None, 2, 30, 150)), at_once=mostly)
+    def hold(self, process: int, owner: int, hours: float | None, at_once: bool) -> None:
+        asked = self.world.processes[process]
+        self.world.hold(asked, self.owner(owner), hours and hours * HOUR)
+        self.all_of_one_arrives(asked, at_once)
+
+    @precondition(lambda self: not self.world.purges)  # more would leave little to tell
+    @rule(process=processes, owner=owners, at_once=mostly)
+    def purge(self, process: int, owner: int, at_once: bool) -> None:
+        asked = self.world.processes[process]
+        self.world.purge(asked, self.owner(owner))
+        self.all_of_one_arrives(asked, at_once)
+
     @precondition(lambda self: not self.world.stranded())
     @rule()
     def the_store_forgets_one(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.adapters.k8s import fences
-from shared.domain import beats, credentials, databases, lifecycle, look
+from shared.domain import beats, credentials, databases, lifecycle, look, steering
 from shared.domain.leases import Lease, State
 from shared.domain.lifecycle import Act, Step
 from shared.manifests import database as manifests
@@ -98,6 +98,21 @@ def _keeps_no_retention(original: Any) -> Any:
         return original(lease, seen, now, replace(policy, retention=3600.0))
 
     return decide
+
+
+def _forgets_holds(original: Any) -> Any:
+    def decide(lease: Lease, seen: Any, now: float, policy: Any) -> Step:
+        return original(replace(lease, held_until=None), seen, now, policy)
+
+    return decide
+
+
+def _moves_without_the_hold(original: Any) -> Any:
+    return lambda self, *args, **changes: original(replace(self, held_until=None), *args, **changes)
+
+
+def _purges_at_once(original: Any) -> Any:
+    return lambda lease, now, policy: now
 
 
 def _beats_silently(original: Any) -> Any:
@@ -223,6 +238,15 @@ MUTANTS = [
     ),
     Mutant("half an hour of silence is enough", look, "decide", _keeps_no_grace),
     Mutant("an hour of retention is enough", look, "decide", _keeps_no_retention),
+    Mutant("a hold is forgotten", look, "decide", _forgets_holds, stories.held_for_days),
+    Mutant("a transition ends a hold", Lease, "moved", _moves_without_the_hold, stories.woken_while_it_is_held),
+    Mutant(
+        "a purge waits for nobody",
+        steering,
+        "_deletable_at",
+        _purges_at_once,
+        stories.purged_while_its_first_life_is_made,
+    ),
     Mutant("a beat leaves the etag", MemoryStore, "beat", _beats_silently, stories.heard_while_it_is_looked_at),
     Mutant(
         "a replace compares nothing", MemoryStore, "replace", _compares_no_etag, stories.heard_while_it_is_looked_at

@@ -80,6 +80,26 @@ def beaten_again_after_ten_hours(machine: LeaseMachine) -> None:
     machine.everything_arrives()
 
 
+def held_for_days(machine: LeaseMachine) -> None:
+    machine.begin("running", 0)
+    machine.hold(1, 0, 150, at_once=True)
+    machine.idle(4)
+
+
+def woken_while_it_is_held(machine: LeaseMachine) -> None:
+    machine.begin("asleep", 0)
+    machine.hold(1, 0, 150, at_once=True)
+    machine.create_db(0, 0, at_once=True)
+
+
+def purged_while_its_first_life_is_made(machine: LeaseMachine) -> None:
+    machine.begin("starting", 2)
+    machine.purge(1, 0, at_once=True)
+    machine.look(1, at_once=True)
+    machine.create_db(1, 0, at_once=True)
+    machine.everything_arrives()
+
+
 def given_up_just_when_it_is_ready(machine: LeaseMachine) -> None:
     machine.begin("starting", 0)
     machine.kubelet_sleeps_or_wakes()

@@ -44,6 +44,7 @@ class Life:
     asked: "Asked | None" = None  # the last that a look heard
     moved_at: float = float("-inf")  # last transition
     slept_at: float | None = None  # when it was seen to be at 0 replicas
+    unwanted: bool = False  # its owner had it deleted
     data: list[str] = field(default_factory=list)
 
 
@@ -63,13 +64,13 @@ class WatchedStore(MemoryStore):
 
     async def create(self, lease: Lease, event: Event) -> Lease:
         written = await super().create(lease, event)
-        self.world.witness(None, written)
+        self.world.witness(None, written, event)
         return written
 
     async def replace(self, lease: Lease, event: Event | None = None) -> Lease:
         before = await super().get(lease.owner, lease.id)
         written = await super().replace(lease, event)
-        self.world.witness(before, written)
+        self.world.witness(before, written, event)
         return written
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from shared.adapters.k8s.databases import Databases
 from shared.adapters.sealing import KeyRing, new_key
-from shared.domain import databases, reaper
+from shared.domain import databases, reaper, steering
 from shared.domain.beats import RecentBeats
 from shared.domain.control import Control
 from shared.domain.errors import ClusterUnavailable, PlaygroundError, StoreUnavailable
 from shared.domain.hearing import Hearing
+from shared.domain.identity import Principal, Role
 from shared.domain.leases import Lease, Owner, State
 from shared.domain.look import look_now
 from shared.domain.policy import CLOCK_SKEW, Policy
@@ -62,6 +63,8 @@ class World(Invariants):
         self.posted: list[tuple[Owner, str]] = []
         self.lives: dict[str, Life] = {}
         self.acknowledged: dict[Owner, float] = defaultdict(lambda: float("-inf"))
+        self.holds: dict[Owner, float | None] = defaultdict(lambda: None)
+        self.purges: set[Owner] = set()
         self.broken: AssertionError | None = None
         self.deletions_seen = 0
         self.births = 0
@@ -129,6 +132,20 @@ class World(Invariants):
             return answer
 
         return self.begin(process, beat())
+
+    def hold(self, process: Process, owner: Owner, seconds: float | None) -> asyncio.Task[Any]:
+        control, until = process.control, None if seconds is None else self.now + seconds
+        return self.begin(
+            process, steering.hold(control.leases, control.clock, control.policy, named(owner), until, "a run")
+        )
+
+    def purge(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
+        self.purges.add(owner)
+        control = process.control
+        return self.begin(
+            process,
+            steering.end(control.leases, control.looks, control.clock, control.policy, named(owner), purge=True),
+        )
 
     def reconcile(self, process: Process) -> asyncio.Task[Any]:
         return self.begin(process, reconcile(process.control, Hearing(process.control.clock.now())))
@@ -240,3 +257,8 @@ class World(Invariants):
         task = self.loop.create_task(work)
         self.loop.settle()
         task.result()
+
+
+def named(owner: Owner) -> steering.Target:
+    """An owner's database as its owner names it."""
+    return steering.target(Principal(owner.tenant, Role.USER, owner.user), "", databases.ID)
