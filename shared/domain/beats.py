@@ -1,12 +1,14 @@
 """What one process remembers of the beats it answered, so that a storm of them costs no store."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from shared.domain.databases import NONE, Beat
 from shared.domain.errors import InvalidRequest, NotFound
 from shared.domain.identity import Principal
 from shared.domain.leases import Owner
+from shared.domain.policy import MINUTE, PLUGIN_INTERVAL
 from shared.ports.clock import Clock
 
 DURABLE = 30.0  # seconds a renewed beat may be repeated without another write
@@ -43,6 +45,15 @@ class RecentBeats:
             return beat
         finally:
             del self._writing[owner]
+
+
+def warning(beat: Beat, now: float) -> str | None:
+    """A sentence where less than two plugin intervals are left: the next beat may come too late."""
+    if beat.expires_at is None or beat.expires_at - now >= 2 * PLUGIN_INTERVAL:
+        return None
+    if beat.expires_at <= now:
+        return "this database is being taken away"
+    return f"this database is taken away in {math.ceil((beat.expires_at - now) / MINUTE)} min unless it is used"
 
 
 async def heart_beat(

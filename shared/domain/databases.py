@@ -8,7 +8,7 @@ from shared.domain import credentials
 from shared.domain.control import Control
 from shared.domain.errors import Conflict, Fenced, NotReady, StoreUnavailable
 from shared.domain.leases import Lease, Owner, State, new_generation
-from shared.domain.lifecycle import Seen, decide
+from shared.domain.lifecycle import Seen, decide, expires_at
 from shared.domain.look import carry_on, look, move, transition, write
 from shared.domain.policy import Policy
 from shared.ports.clock import Clock
@@ -153,10 +153,13 @@ class Beat:
     """What a heartbeat came to. `renewed` is the acknowledgement, and it is durable.
 
     `state` is the lease's, "none" where there is none, "unknown" where the store did not say.
+    `expires_at` is when it is taken away, at the earliest, if nothing more is heard (None: nothing
+    is foreseen): after a write without a read that is the grace, though a hold may keep it longer.
     """
 
     renewed: bool
     state: str
+    expires_at: float | None = None
 
 
 NONE, UNKNOWN = Beat(False, "none"), Beat(False, "unknown")
@@ -173,7 +176,7 @@ async def beat(leases: Leases, looks: Looks, clock: Clock, policy: Policy, owner
         async with asyncio.timeout(BEAT_ANSWER):
             now = clock.now()
             if await leases.beat(owner, ID, now, now + policy.silence):
-                return Beat(True, State.RUNNING)
+                return Beat(True, State.RUNNING, now + policy.grace)  # the cap, longer, counts from this beat as well
             for _ in range(ATTEMPTS):
                 try:
                     return await _beat_slowly(leases, looks, clock.now(), policy, owner)
@@ -191,14 +194,15 @@ async def _beat_slowly(leases: Leases, looks: Looks, now: float, policy: Policy,
     match lease.state:
         case State.RUNNING:
             if lease.beat_at >= now:
-                return Beat(True, State.RUNNING)  # another process, its clock ahead, wrote a later one
+                # Another process, its clock ahead, wrote a later one.
+                return Beat(True, State.RUNNING, expires_at(lease, policy))
             due_at = now + policy.silence
             seldom_seen = due_at > lease.look_by
             due_at = min(now, lease.look_by) if seldom_seen else due_at
-            await leases.replace(replace(lease, beat_at=now, due_at=due_at))
+            written = await leases.replace(replace(lease, beat_at=now, due_at=due_at))
             if seldom_seen:
                 await looks.post(owner, ID)
-            return Beat(True, State.RUNNING)
+            return Beat(True, State.RUNNING, expires_at(written, policy))
         case State.HIBERNATED | State.HIBERNATING:
             await wake(leases, lease, now, now, "heart_beat")
             await looks.post(owner, ID)
@@ -208,4 +212,4 @@ async def _beat_slowly(leases: Leases, looks: Looks, now: float, policy: Policy,
                 await looks.post(owner, ID)
             return Beat(True, lease.state)  # its silence begins when it runs: nothing to write
         case _:
-            return Beat(False, lease.state)
+            return Beat(False, lease.state, expires_at(lease, policy))

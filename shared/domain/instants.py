@@ -8,6 +8,14 @@ def utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds // 1, UTC)
 
 
+def utc_if_any(seconds: float | None) -> datetime | None:
+    """The same; None for none, and for what no calendar has."""
+    try:
+        return None if seconds is None else utc(seconds)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def iso(seconds: float) -> str:
     """As text, such as 2027-01-15T08:00:00Z."""
     return f"{utc(seconds):%Y-%m-%dT%H:%M:%SZ}"

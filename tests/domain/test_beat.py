@@ -10,7 +10,7 @@ from shared.domain import databases
 from shared.domain.databases import UNKNOWN, Beat, beat
 from shared.domain.errors import Conflict
 from shared.domain.leases import Owner, State
-from shared.domain.policy import HOUR
+from shared.domain.policy import DAY, HOUR, Policy
 from tests.domain.rig import Rig, virtual
 from tests.doubles.memory import Moment
 from tests.samples import ALICE, T0, a_lease
@@ -42,9 +42,10 @@ async def beating(rig: Rig, owner: Owner = ALICE) -> Beat:
 async def test_a_beat_of_a_running_database_is_one_write_without_a_read():
     rig = Rig()
     await rig.put(a_lease(beat_at=T0 - 600))
-    assert await beating(rig) == Beat(True, "running")
+    answer = await beating(rig)
     assert rig.calls == {"beat": 1}
     lease = rig.lease()
+    assert answer == Beat(True, "running", lease.beat_at + rig.control.policy.grace)
     assert (lease.beat_at, lease.due_at) == (pytest.approx(T0), pytest.approx(T0 + rig.control.policy.silence))
     assert rig.kubernetes.requests == []
 
@@ -56,8 +57,8 @@ async def test_a_beat_of_a_running_database_is_one_write_without_a_read():
         (State.WAKING, Beat(True, "waking"), State.WAKING, False),
         (State.HIBERNATED, Beat(True, "waking"), State.WAKING, True),
         (State.HIBERNATING, Beat(True, "waking"), State.WAKING, True),
-        (State.FAILED, Beat(False, "failed"), State.FAILED, False),
-        (State.DELETING, Beat(False, "deleting"), State.DELETING, False),
+        (State.FAILED, Beat(False, "failed", T0 - 60 + Policy().retention), State.FAILED, False),
+        (State.DELETING, Beat(False, "deleting", T0 - 60), State.DELETING, False),
         (State.RELEASED, Beat(False, "released"), State.RELEASED, False),
     ],
 )
@@ -99,18 +100,29 @@ async def test_a_database_that_only_ever_beats_is_looked_at_all_the_same():
     rig = Rig()
     rig.clock.turn(24 * HOUR - 60)
     lease = await rig.put(a_lease(look_by=T0 + 24 * HOUR, beat_at=T0, due_at=T0 + 1800))
-    assert await beating(rig) == Beat(True, "running")
-    after = rig.lease()
+    answer, after = await beating(rig), rig.lease()
+    assert answer == Beat(True, "running", after.beat_at + rig.control.policy.grace)
     assert after.beat_at > lease.beat_at
     assert after.due_at <= rig.clock.now()
     assert rig.looks.posted == [(ALICE, "database")]
 
 
 @virtual
+async def test_a_beat_that_reads_knows_of_a_hold_and_one_that_does_not_says_what_is_sure():
+    rig = Rig()
+    held = await rig.put(a_lease(beat_at=T0 - 600, held_until=T0 + 3 * DAY))
+    sure = await beating(rig)
+    assert sure == Beat(True, "running", rig.lease().beat_at + rig.control.policy.grace)
+    assert rig.calls == {"beat": 1}, "to know of the hold would be a read"
+    await rig.put(replace(held, look_by=T0 + 60, etag=rig.lease().etag))
+    assert await beating(rig) == Beat(True, "running", T0 + 3 * DAY)
+
+
+@virtual
 async def test_a_beat_that_another_clock_outran_is_renewed_already():
     rig = Rig()
     ahead = await rig.put(a_lease(beat_at=T0 + 300))
-    assert await beating(rig) == Beat(True, "running")
+    assert await beating(rig) == Beat(True, "running", T0 + 300 + rig.control.policy.grace)
     assert rig.lease() == ahead
 
 
@@ -155,6 +167,6 @@ async def test_a_beat_between_claim_and_intent_wins():
     rig = Rig()
     lease = await rig.put(a_lease(beat_at=T0 - 20 * HOUR, due_at=T0 - 1))
     claimed = await rig.store.replace(lease.claimed(T0 + 30))
-    assert await beating(rig) == Beat(True, "running")
+    assert (await beating(rig)).renewed
     with pytest.raises(Conflict):
         await rig.store.replace(replace(claimed, state=State.HIBERNATING))

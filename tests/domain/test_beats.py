@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.domain import beats
-from shared.domain.beats import RecentBeats, heart_beat
+from shared.domain.beats import RecentBeats, heart_beat, warning
 from shared.domain.databases import NONE, UNKNOWN, Beat
 from shared.domain.identity import Principal, Role
 from shared.domain.leases import Owner
@@ -200,3 +200,20 @@ async def test_a_beat_is_written_for_whom_it_is(caller: Principal, user_id: str,
     written = Written()
     assert await heart_beat(RecentBeats(Hands()), written, caller, user_id) == RENEWED
     assert written.owners == [owner]
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (None, None),
+        (20 * 60, None),
+        (11 * 3600, None),
+        (20 * 60 - 1, "this database is taken away in 20 min unless it is used"),
+        (61, "this database is taken away in 2 min unless it is used"),
+        (1, "this database is taken away in 1 min unless it is used"),
+        (0, "this database is being taken away"),
+        (-9000, "this database is being taken away"),
+    ],
+)
+def test_who_has_less_than_two_beats_left_is_warned(left: float | None, said: str | None):
+    assert warning(Beat(False, "any", None if left is None else 1000.0 + left), 1000.0) == said

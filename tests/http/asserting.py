@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from tests.http.ways import Way
 from tests.selfhost.clients import Reply
@@ -19,6 +20,17 @@ def assert_problem(reply: Reply, status: int, slug: str, detail: str = "") -> No
     assert detail in document["detail"]
     wait = reply.header("retry-after")
     assert int(wait or 0) > 0 if status == 503 else wait is None
+
+
+def assert_beat(reply: Reply, user: str, *, renewed: bool, state: str) -> None:
+    """The answer to a heartbeat that says this and no more; one that runs says until when, too."""
+    assert reply.status == 200, reply.body
+    told = reply.json()
+    expires_at = told.pop("expires_at", None)
+    assert told == {"message": f"hello {user}", "renewed": renewed, "state": state}
+    assert (expires_at is not None) == (state == "running")
+    if expires_at is not None:
+        assert datetime.fromisoformat(expires_at) > datetime.now(UTC) and expires_at.endswith("Z")
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.identity import Role
-from tests.http.asserting import assert_problem, nothing_changes
+from tests.http.asserting import assert_beat, assert_problem, nothing_changes
 from tests.http.ways import Way
 
 
@@ -14,7 +14,7 @@ async def test_a_user_is_nobody_but_itself(way: Way):
         assert_problem(await way.create_db("bob", alice), 404, "not-found")
         assert_problem(await way.create_db("nobody", alice), 404, "not-found")
         answer = await way.heart_beat("bob", alice)
-    assert (answer.status, answer.json()) == (200, {"message": "hello bob", "renewed": False, "state": "none"})
+    assert_beat(answer, "bob", renewed=False, state="none")
 
 
 async def test_what_exists_and_what_does_not_look_the_same_to_others(way: Way):

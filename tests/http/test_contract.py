@@ -5,6 +5,7 @@ import json
 import re
 
 from shared.domain.leases import Owner
+from tests.http.asserting import assert_beat
 from tests.http.ways import Called, Way
 
 DATA_SOURCE = re.compile(r"mysql://notebook:[A-Za-z0-9]+@tcp\([0-9.]+:3306\)/\?maxAllowedPacket=0")
@@ -40,12 +41,12 @@ async def test_a_heartbeat_is_acknowledged(way: Way):
     await way.create_db("alice")
     reply = await way.heart_beat("alice")
     assert (reply.status, reply.header("content-type")) == (200, "application/json")
-    assert reply.json() == {"message": "hello alice", "renewed": True, "state": "running"}
+    assert_beat(reply, "alice", renewed=True, state="running")
 
 
 async def test_a_heartbeat_without_a_database_says_so(way: Way):
     before = await way.state()
-    assert (await way.heart_beat("alice")).json() == {"message": "hello alice", "renewed": False, "state": "none"}
+    assert_beat(await way.heart_beat("alice"), "alice", renewed=False, state="none")
     after = await way.state()
     assert (after["leases"], after["objects"]) == (before["leases"], before["objects"])
 

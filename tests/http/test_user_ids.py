@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.domain.leases import Owner
 from shared.manifests.database import OWNER
-from tests.http.asserting import assert_problem, nothing_changes
+from tests.http.asserting import assert_beat, assert_problem, nothing_changes
 from tests.http.ways import CARRIED, Called, Way
 
 ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -49,8 +49,7 @@ SAME_FOR_A_DNS_NAME = ("alice", "Alice", "ALICE", "a.lice", "a_lice", "a-lice", 
 async def test_an_id_that_a_query_carries_works(way: Way, user: str):
     created = await way.create_db(user)
     assert created.status == 200, created.body
-    beat = (await way.heart_beat(user)).json()
-    assert beat == {"message": f"hello {user}", "renewed": True, "state": "running"}
+    assert_beat(await way.heart_beat(user), user, renewed=True, state="running")
 
 
 @pytest.mark.parametrize("user", BAD)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.http.alone import Alone
-from tests.http.asserting import assert_problem, nothing_changes
+from tests.http.asserting import assert_beat, assert_problem, nothing_changes
 from tests.http.test_user_ids import GOOD
 from tests.http.ways import Served
 from tests.selfhost.clients import Reply
@@ -34,7 +34,7 @@ async def test_its_bytes_get_a_database_and_keep_it(fronted: Served | Alone, bas
     assert isinstance(created.json()["data_source"], str)
     beat = await fronted.send(BEAT % (base.encode(), b"alice"), by)
     assert_one_answer(beat)
-    assert beat.json() == {"message": "hello alice", "renewed": True, "state": "running"}
+    assert_beat(beat, "alice", renewed=True, state="running")
 
 
 @pytest.mark.parametrize("user", [user for user in GOOD if len(user) < 100])
@@ -42,8 +42,7 @@ async def test_an_id_that_it_does_not_encode_arrives_unchanged(served: Served, u
     by = served.people.user(user)
     body = json.dumps({"user_id": user}).encode()
     assert (await served.send(CREATE % (b"", len(body), body), by)).status == 200
-    beat = (await served.send(BEAT % (b"", user.encode()), by)).json()
-    assert beat == {"message": f"hello {user}", "renewed": True, "state": "running"}
+    assert_beat(await served.send(BEAT % (b"", user.encode()), by), user, renewed=True, state="running")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ async def test_an_id_that_it_would_mangle_arrives_as_another(
     assert (await served.send(CREATE % (b"", len(body), body), frontend)).status == 400
     beat = await served.send(BEAT % (b"", sent.encode()), frontend)
     assert_one_answer(beat)
-    assert beat.json() == {"message": f"hello {heard}", "renewed": renewed, "state": state}
+    assert_beat(beat, heard, renewed=renewed, state=state)
 
 
 @pytest.mark.parametrize(
