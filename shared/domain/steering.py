@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from shared.domain.errors import Conflict, InvalidRequest, NotAllowed, NotFound, PreconditionFailed
 from shared.domain.identity import Principal, Role, check_name
 from shared.domain.instants import iso
-from shared.domain.leases import Event, Kind, Lease, Owner, State
+from shared.domain.leases import Event, Lease, Owner, State
 from shared.domain.lifecycle import TAKEN_BY_TIME
 from shared.domain.look import move
 from shared.domain.policy import CLOCK_SKEW, DAY, Policy
@@ -44,7 +44,7 @@ def target(caller: Principal, owner: str, id: str, revisions: frozenset[int] | N
 
 
 async def listed(
-    leases: Leases, caller: Principal, owner: str, kind: Kind | None, state: State | None, after: str, limit: int
+    leases: Leases, caller: Principal, owner: str, kind: str | None, state: str | None, after: str, limit: int
 ) -> tuple[list[Lease], str]:
     """Some of an owner's leases, or of all in an admin's tenant where it names none, and where to go on ("": the end).
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any, overload
 
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,6 +24,11 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    @property
+    def etag(self) -> str:
+        """The ETag to answer with, quotes included; "" for none."""
+        return ""
+
 
 class Asked(BaseModel):
     """Base of what callers send: strictly typed; keys that nobody reads are ignored."""
@@ -30,18 +36,34 @@ class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-def endpoint[M: Asked, A: Answer](
-    identify: Identify, *, body: type[M] | None = None, query: type[M] | None = None
-) -> Callable[[Callable[[Principal, M], Awaitable[A]]], Handler]:
-    """Makes an HTTP trigger of `async (caller, model) -> answer`; errors become problems."""
-    assert (body is None) != (query is None), "a function reads its body or its query"
+type Deed[*Models, A] = Callable[[Principal, *Models], Awaitable[A]]
 
-    def decorate(act: Callable[[Principal, M], Awaitable[A]]) -> Handler:
+
+@overload
+def endpoint[B: Asked, A: Answer](
+    identify: Identify, *, body: type[B], status: int = 200
+) -> Callable[[Deed[B, A]], Handler]: ...
+@overload
+def endpoint[Q: Asked, A: Answer](
+    identify: Identify, *, query: type[Q], status: int = 200
+) -> Callable[[Deed[Q, A]], Handler]: ...
+@overload
+def endpoint[Q: Asked, B: Asked, A: Answer](
+    identify: Identify, *, query: type[Q], body: type[B], status: int = 200
+) -> Callable[[Deed[Q, B, A]], Handler]: ...
+def endpoint(
+    identify: Identify, *, query: type[Asked] | None = None, body: type[Asked] | None = None, status: int = 200
+) -> Callable[[Callable[..., Awaitable[Answer]]], Handler]:
+    """Makes an HTTP trigger of `async (caller, query's model, body's model) -> answer`; errors become problems."""
+
+    def decorate(act: Callable[..., Awaitable[Answer]]) -> Handler:
         async def handle(req: func.HttpRequest) -> func.HttpResponse:
             try:
                 caller = await identify(req)
-                asked = parse_body(body, req.get_body()) if body else parse_query(query, req)  # type: ignore[arg-type]
-                answer = await act(caller, asked)
+                asked = [parse_query(query, req)] if query else []
+                if body:
+                    asked.append(parse_body(body, req.get_body()))
+                answer = await act(caller, *asked)
             except PlaygroundError as error:
                 problem = problems.answer(error)
                 if problem.status_code >= 500 and not isinstance(error, NotReady):
@@ -50,10 +72,13 @@ def endpoint[M: Asked, A: Answer](
             except Exception as error:
                 log.exception("%s failed", act.__name__)
                 return problems.answer(error)
+            headers = {"Cache-Control": "no-store"} | ({"ETag": answer.etag} if answer.etag else {})
             return func.HttpResponse(
-                answer.model_dump_json(exclude_none=True), mimetype="application/json",
-                headers={"Cache-Control": "no-store"},
-            )  # fmt: skip
+                answer.model_dump_json(exclude_none=True),
+                status_code=status,
+                mimetype="application/json",
+                headers=headers,
+            )
 
         handle.__name__, handle.__doc__ = act.__name__, act.__doc__
         return handle
@@ -74,9 +99,10 @@ def parse_body[M: Asked](model: type[M], body: bytes) -> M:
 
 
 def parse_query[M: Asked](model: type[M], req: func.HttpRequest) -> M:
-    """The query's parameters. Raises InvalidRequest."""
+    """The query's parameters, those of the path (decoded once, by the host) and If-Match. Raises InvalidRequest."""
+    given: dict[str, Any] = {**req.params, **req.route_params, "If-Match": req.headers.get("If-Match", "")}
     try:
-        return model.model_validate(dict(req.params))
+        return model.model_validate(given)
     except ValidationError as error:
         raise InvalidRequest(explain(error)) from None
 

@@ -11,7 +11,8 @@ from shared.edge import settings
 from shared.edge.config import SettingError
 
 WITHOUT_STORE = {"greet"}
-WITHOUT_CLUSTER = {"greet", "heart_beat", "beat_canary"}
+STEERING = {"list_leases", "show_lease", "list_events", "hold_lease", "end_lease"}
+WITHOUT_CLUSTER = {"greet", "heart_beat", "beat_canary", *STEERING}
 
 
 def served() -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import azure.functions as func
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from shared.domain.errors import InvalidRequest, NotAuthenticated, NotFound, NotReady, StoreUnavailable
 from shared.domain.identity import Principal, Role
@@ -21,9 +22,18 @@ class Wish(Asked):
     size: int = 1
 
 
+class Where(Asked):
+    id: str
+    seen: str = Field("", alias="If-Match")
+
+
 class Granted(Answer):
     to: str
     note: str | None = None
+
+    @property
+    def etag(self) -> str:
+        return '"3"' if self.note else ""
 
 
 async def anybody(req: func.HttpRequest) -> Principal:
@@ -47,6 +57,34 @@ async def wish(caller: Principal, asked: Wish) -> Granted:
 @endpoint(anybody, query=Wish)
 async def wish_by_query(caller: Principal, asked: Wish) -> Granted:
     return Granted(to=asked.user_id)
+
+
+@endpoint(anybody, query=Where, body=Wish, status=202)
+async def wish_there(caller: Principal, where: Where, asked: Wish) -> Granted:
+    return Granted(to=f"{where.id} {where.seen}", note=asked.user_id)
+
+
+def request_there(**headers: str) -> func.HttpRequest:
+    return func.HttpRequest(
+        "PUT",
+        "https://playground.example/api/wish/a%2562",
+        params={"id": "from the query", "If-Match": "from the query"},
+        route_params={"id": "a%62"},
+        headers=headers,
+        body=b'{"user_id": "bob", "id": "from the body"}',
+    )
+
+
+async def test_path_query_header_and_body_are_kept_apart():
+    told = json.loads((await wish_there(request_there(**{"if-match": '"3"'}))).get_body())
+    assert told == {"to": 'a%62 "3"', "note": "bob"}, "the host has decoded the path already"
+    assert json.loads((await wish_there(request_there())).get_body())["to"] == "a%62 "
+
+
+async def test_an_answer_has_the_status_and_the_etag_that_it_is_told_to():
+    answer = await wish_there(request_there())
+    assert (answer.status_code, answer.headers["ETag"]) == (202, '"3"')
+    assert "ETag" not in (await wish(request(b'{"user_id": "bob"}'))).headers
 
 
 async def test_an_answer_is_json_without_what_is_not_there():

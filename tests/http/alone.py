@@ -16,7 +16,7 @@ from typing import Any
 from shared.adapters.sealing import new_key
 from tests.certs import Made
 from tests.http.certificates import People
-from tests.http.ways import Way, over_tls, raw
+from tests.http.ways import ROUTED, Way, over_tls, raw
 from tests.selfhost.clients import Reply
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +24,11 @@ STORE = {"PLAYGROUND_STORE": "sqlite:///leases-0.db"}
 NEEDS = {
     "greet": {},
     "heart_beat": STORE,
+    "list_leases": STORE,
+    "show_lease": STORE,
+    "list_events": STORE,
+    "hold_lease": STORE,
+    "end_lease": STORE,
     # A double in the place of the cluster answers no probe.
     "create_db": {**STORE, "PLAYGROUND_SEAL_KEYS": new_key(), "PLAYGROUND_PROBE": "false"},
 }
@@ -104,7 +109,7 @@ class Alone(Way):
             await process.order("reset", store=f"sqlite:///leases-{number}.db")
 
     def _of_leases(self) -> list[Process]:
-        return [self.processes["heart_beat"], self.processes["create_db"]]
+        return [process for name, process in self.processes.items() if name != "greet"]
 
     async def ask(
         self, method: str, target: str, body: bytes = b"", by: Made | None = None, headers: Iterable[str] = ()
@@ -113,13 +118,16 @@ class Alone(Way):
 
     async def send(self, request: bytes, by: Made | None) -> Reply:
         """These very bytes, to the function that they are for."""
-        target = request.split(b" ", 2)[1].decode()
-        name = next((name for name in self.processes if f"/{name}" in target), "greet")
-        return await over_tls(self.processes[name].port, self.people, request, by)
+        method, target, _ = request.decode("latin-1").split(" ", 2)
+        path = f"/{target.partition('?')[0].lstrip('/')}"
+        name, _, allowed = ROUTED.find(method, path)
+        if allowed:  # whoever serves that path tells it
+            name, _, _ = ROUTED.find(allowed[0], path)
+        return await over_tls(self.processes[name or "greet"].port, self.people, request, by)
 
     async def state(self) -> dict[str, Any]:
-        beats, creates = [await process.order("state") for process in self._of_leases()]
-        return {**creates, "written by beats": beats["written"]}
+        states = {process.name: await process.order("state") for process in self._of_leases()}
+        return {**states["create_db"], "written by each": {name: state["written"] for name, state in states.items()}}
 
     async def strike(self, name: str) -> None:
         for process in self._of_leases():

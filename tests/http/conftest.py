@@ -49,13 +49,12 @@ def registered() -> list[Any]:
 
 
 @pytest.fixture(scope="session")
-def functions(registered: list[Any]) -> dict[tuple[str, str], Any]:
-    """The HTTP functions by method and path."""
+def functions(registered: list[Any]) -> dict[str, Any]:
+    """The HTTP functions by name."""
     return {
-        (method.value, function.get_trigger().route.strip("/")): function.get_user_function()
+        function.get_function_name(): function.get_user_function()
         for function in registered
         if function.get_trigger().type == "httpTrigger"
-        for method in function.get_trigger().methods
     }
 
 
@@ -89,7 +88,7 @@ async def world(people: People, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 @pytest.fixture
-async def called(functions: dict[tuple[str, str], Any], people: People, world: World) -> Called:
+async def called(functions: dict[str, Any], people: People, world: World) -> Called:
     return Called(functions, people, world)
 
 

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.hearing import Hearing, to_value
 from shared.domain.leases import Owner
 from shared.domain.policy import DAY, HOUR
-from shared.ports.leases import Record
 from shared.wiring import control
 from tests.http.ways import Called
 
@@ -27,8 +25,7 @@ async def test_no_secret_shows_in_a_whole_life(near: Called, timers: dict[str, A
     async def look(turn: float = 0.0) -> None:
         """Time passes in which we could hear; then the timers fire."""
         world.clock.turn(turn)
-        record = await world.store.kept.read("hearing") or Record("hearing")
-        await world.store.kept.write(Record("hearing", to_value(Hearing(world.clock.now())), record.etag))
+        await world.hear()
         await timers["reap_leases"](None)
         await timers["reconcile_cluster"](None)
         found = await world.store.kept.get(ALICE, "database")
@@ -41,6 +38,7 @@ async def test_no_secret_shows_in_a_whole_life(near: Called, timers: dict[str, A
         if reply.status != 200:
             answers.append(reply.body)
         answers.append((await near.heart_beat("alice")).body)
+        answers.extend([(await near.lease("GET", path)).body for path in ("", "/database", "/database/events")])
         return reply.status
 
     for trouble in ("the store is down", "the cluster is down", "the image is unknown"):

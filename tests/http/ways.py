@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, quote
 import azure.functions as func
 
 from selfhost.front import Front
+from selfhost.routes import Routes
+from selfhost.triggers import HttpTrigger
 from shared.edge.certificates import HEADER
 from tests.certs import Made
 from tests.http import troubles
@@ -22,6 +24,17 @@ from tests.http.certificates import People
 from tests.http.world import World
 from tests.selfhost.clients import Connection, Reply
 
+ROUTES = {
+    ("GET", "/"): "greet",
+    ("POST", "/api/create_db"): "create_db",
+    ("GET", "/api/heart_beat"): "heart_beat",
+    ("GET", "/api/leases"): "list_leases",
+    ("GET", "/api/leases/{id}"): "show_lease",
+    ("DELETE", "/api/leases/{id}"): "end_lease",
+    ("GET", "/api/leases/{id}/events"): "list_events",
+    ("PUT", "/api/leases/{id}/hold"): "hold_lease",
+}
+ROUTED = Routes(HttpTrigger(name, "req", route, (method,)) for (method, route), name in ROUTES.items())
 CARRIED = "-._~!$'()*,:@/?="  # what a query carries unchanged, besides letters and digits
 
 
@@ -49,6 +62,14 @@ class Way:
         """How often each operation of the store was used."""
         raise NotImplementedError
 
+    async def lease(self, method: str, path: str = "", by: Made | None = None, **how: Any) -> Reply:
+        """One of the requests about leases: those of alice, by herself if nobody else is said."""
+        return await self.ask(method, f"/api/leases{path}", by=by or self.people.user("alice"), **how)
+
+    async def hold(self, until: Any, note: str = "", by: Made | None = None, **how: Any) -> Reply:
+        body = json.dumps({"until": until, "note": note}).encode()
+        return await self.lease("PUT", "/database/hold", by, body=body, **how)
+
     async def create_db(self, user: str, by: Made | None = None) -> Reply:
         """Asked for by the user itself, or `by` somebody else."""
         body = json.dumps({"user_id": user}).encode()
@@ -64,20 +85,22 @@ class Called(Way):
 
     fronted = False
 
-    def __init__(self, functions: dict[tuple[str, str], Any], people: People, world: World):
+    def __init__(self, functions: dict[str, Any], people: People, world: World):
         self._functions, self.people, self.world = functions, people, world
 
     async def ask(
         self, method: str, target: str, body: bytes = b"", by: Made | None = None, headers: Iterable[str] = ()
     ) -> Reply:
         path, _, query = target.partition("?")
+        name, params, _ = ROUTED.find(method, f"/{path.lstrip('/')}")
         sent = dict(header.split(": ", 1) for header in headers) | ({HEADER: by.header} if by else {})
-        answer = await self._functions[method, path.strip("/")](
+        answer = await self._functions[name](
             func.HttpRequest(
                 method,
                 f"https://playground.example{target}",
                 headers=sent,
                 params=dict(parse_qsl(query, keep_blank_values=True)),
+                route_params=params,
                 body=body,
             )
         )

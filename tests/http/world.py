@@ -12,10 +12,12 @@ from shared.adapters.k8s.databases import Databases
 from shared.adapters.sealing import KeyRing, new_key
 from shared.domain import databases
 from shared.domain.beats import RecentBeats
+from shared.domain.hearing import Hearing, to_value
 from shared.domain.leases import Lease, Owner
 from shared.domain.policy import Policy
 from shared.manifests.mariadb import Spec
 from shared.ports.clock import Clock
+from shared.ports.leases import Record
 from shared.wiring import beats, callers, clocks, cluster, control, looks, policies, sealing, store
 from tests.doubles.kubernetes import Kubernetes
 from tests.doubles.network import Fate, Request
@@ -106,6 +108,11 @@ class World:
         looks.looks.set(self.looks)
         sealing.sealer.set(KeyRing.parse(self.key))
         policies.policy.set(self.policy)
+
+    async def hear(self) -> None:
+        """The canary has been heard until now, without a gap."""
+        record = await self.store.kept.read("hearing") or Record("hearing")
+        await self.store.kept.write(Record("hearing", to_value(Hearing(self.clock.now())), record.etag))
 
     async def leases(self) -> list[Lease]:
         return list((await self.store.kept.page("", 10_000))[0])
