@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from selfhost import certs_cli
+from selfhost import certs_cli, leases_cli
 from selfhost.certs import CertificateProblem
 from selfhost.errors import CannotStart
 from shared.domain.errors import PlaygroundError
@@ -23,6 +23,7 @@ from shared.edge.config import SettingError
 # A pretty traceback shows local variables, and they hold keys and passwords.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Databases for notebooks, leased.")
 app.add_typer(certs_cli.app, name="certs")
+app.add_typer(leases_cli.app, name="leases")
 
 Folder = Annotated[Path, typer.Option(help="where `run` keeps everything")]
 

@@ -15,6 +15,7 @@ import uvloop
 from selfhost.front import Front, Limits
 from selfhost.runtime import Runtime
 from selfhost.tls import server_context
+from tests.http.conftest import people, served, world  # noqa: F401  (all functions behind this front)
 from tests.selfhost.clients import Client, Files, make_files
 
 APPS = Path(__file__).parent / "apps"

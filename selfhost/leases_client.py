@@ -1,0 +1,143 @@
+"""Asks a Playground about leases over HTTPS, with the settings and the certificate of the notebook plugin."""
+
+import json
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+from dotenv import dotenv_values
+
+SECONDS = 20.0  # an answer may take
+PAGE = 200  # leases or events asked for at once
+SERVER, CA, CERT, KEY = (
+    f"SQLFLOW_PLAYGROUND_{name}" for name in ("SERVRE", "SERVER_CA", "CLIENT_CERT", "CLIENT_KEY")
+)  # the first is spelled so by the plugin
+FILE = "SQLFLOW_JUPYTER_ENV_PATH"
+USUAL_FILE = ".playground/sqlflow_playground.env"
+
+
+class NotSet(Exception):
+    """It is not said where the server is or who asks; `str()` is one sentence."""
+
+
+class Refused(Exception):
+    """The server said no; `str()` is its sentence."""
+
+
+class NoAnswer(Exception):
+    """The server was not reached, or could not say just now; `str()` is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where the server is, and the PEM files with its CA ("": the system's alone) and of who asks ("": nobody)."""
+
+    url: str
+    ca: str
+    certificate: str
+    key: str
+
+    @classmethod
+    def read(cls, given: Mapping[str, str], environment: Mapping[str, str]) -> Self:
+        """What is given, then what the environment says, then the plugin's file. Raises NotSet."""
+        path = environment.get(FILE) or USUAL_FILE
+        kept = dotenv_values(path) if os.path.exists(path) else {}
+        url, ca, certificate, key = (
+            given.get(name) or environment.get(name) or kept.get(name) or "" for name in (SERVER, CA, CERT, KEY)
+        )
+        if not url:
+            raise NotSet(f"no server is named: use --url, or {SERVER} in the environment or in {path}")
+        if not url.startswith("https://"):
+            raise NotSet(f"{url} is no https:// URL")
+        return cls(url, ca, certificate, key)
+
+    def context(self) -> ssl.SSLContext:
+        """As the plugin's: the server's certificate is required, its name is not compared. Raises NotSet."""
+        context, file = ssl.create_default_context(), ""
+        context.check_hostname = False
+        try:
+            for file in filter(None, (self.ca, self.certificate, self.key)):
+                Path(file).read_bytes()  # or OpenSSL does not say which of them it is
+            if file := self.ca:
+                context.load_verify_locations(file)
+            if file := self.certificate:
+                context.load_cert_chain(file, self.key or None, password=lambda: b"")  # rather fail than ask
+        except ssl.SSLError:
+            raise NotSet(f"{file} holds no certificate that can be used, or not the one of its key") from None
+        except OSError as error:
+            raise NotSet(f"{file}: {error.strerror}") from None
+        return context
+
+
+class LeasesClient:
+    """The API of leases; `owner` is whose, where that is not who asks. Raises Refused, NoAnswer."""
+
+    def __init__(self, access: Access, owner: str = ""):
+        self._url = access.url.rstrip("/")
+        self._owner = {"owner": owner} if owner else {}
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=SECONDS), connector=aiohttp.TCPConnector(ssl=access.context())
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._session.close()
+
+    async def listed(self, **chosen: str) -> list[dict[str, Any]]:
+        """All leases there are of that kind and state."""
+        return await self._all("leases", "", chosen)
+
+    async def show(self, id: str) -> dict[str, Any]:
+        """One lease, with `events`: what became of it, oldest first."""
+        lease = await self._ask("GET", f"/{quote(id, safe='')}")
+        return {**lease, "events": await self._all("events", f"/{quote(id, safe='')}/events", {})}
+
+    async def hold(self, id: str, until: float | str | None, note: str, revision: int | None) -> dict[str, Any]:
+        """The lease, kept until then; None lets it go."""
+        body = {"until": until, "note": note}
+        return await self._ask("PUT", f"/{quote(id, safe='')}/hold", revision=revision, json=body)
+
+    async def end(self, id: str, purge: bool, revision: int | None) -> dict[str, Any]:
+        """The lease, on its way out."""
+        query = {"purge": "true"} if purge else {}
+        return await self._ask("DELETE", f"/{quote(id, safe='')}", query, revision=revision)
+
+    async def _all(self, what: str, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        part: dict[str, Any] = {"next": ""}
+        while "next" in part:
+            further = {"after": part["next"]} if part["next"] else {}
+            part = await self._ask("GET", path, {**query, **further, "limit": str(PAGE)})
+            found += part[what]
+        return found
+
+    async def _ask(
+        self, method: str, path: str, query: Mapping[str, str] = {}, revision: int | None = None, **how: Any
+    ) -> dict[str, Any]:
+        how["headers"] = {} if revision is None else {"If-Match": f'"{revision}"'}
+        how["params"] = {**query, **self._owner}
+        try:
+            url = f"{self._url}/api/leases{path}"
+            async with self._session.request(method, url, allow_redirects=False, **how) as answer:
+                told = json.loads(await answer.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NoAnswer(f"no answer from {self._url}: {_reason(error)}") from error
+        except ValueError as error:
+            raise NoAnswer(f"{self._url} answers {answer.status} and no JSON: is it a Playground?") from error
+        if answer.status < 300:
+            return dict(told)
+        sentence = str(told.get("detail") or told.get("title") or answer.status)
+        raise NoAnswer(sentence) if answer.status >= 500 else Refused(sentence)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"nothing came within {SECONDS:.0f} s"
+    return str(error) or type(error).__name__
