@@ -1,7 +1,6 @@
 """heart_beat, whatever state a lease is in and whoever is at it."""
 
 import asyncio
-import re
 from dataclasses import replace
 
 import pytest
@@ -15,23 +14,9 @@ from tests.domain.rig import Rig, virtual
 from tests.doubles.memory import Moment
 from tests.samples import ALICE, T0, a_lease
 
-BOB = Owner("default", "bob")
-SOURCE = re.compile(r"mysql://notebook:[A-Za-z0-9]{32}@tcp\([0-9.]+:3306\)/\?maxAllowedPacket=0")
-
 
 def now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def hibernated(rig: Rig) -> str:
-    """A database asleep, with something in it; its data source."""
-    source = await rig.create()
-    lease = rig.lease()
-    rig.kubernetes.controllers.server(lease.generation).execute("precious")
-    lease = await rig.move(State.HIBERNATED)
-    await rig.cluster.stop(lease.generation, lease.step)
-    assert rig.standing("Pod") == []
-    return source
 
 
 async def beating(rig: Rig, owner: Owner = ALICE) -> Beat:
