@@ -280,6 +280,7 @@ KEPT = {"mariadb": ("run",)}
 
 def main() -> None:
     name, work, out = sys.argv[1:]
+    os.umask(0o022)  # what is installed gets its modes by it, and not every container runs as root
     with tempfile.TemporaryDirectory(dir=work) as folder:
         root = pathlib.Path(folder) / "root"
         root.mkdir(mode=0o755)
