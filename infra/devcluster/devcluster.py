@@ -200,7 +200,7 @@ def first_start() -> None:
         configuration.write(net)
         cgroups.make()
     start(*FIRST)
-    wait("registry", "registry", lambda: listening(net.node, registry.PORT), 20)
+    wait("registry", "registry", lambda: listening(net.node, registry.PORT), 60)
     push_images(net, list(ALWAYS))
     STARTED.write_text(made_of())
 
