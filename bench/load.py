@@ -22,6 +22,7 @@ from typing import cast
 import uvloop
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+SLEPT = 0.001  # s at least: uvloop polls through anything shorter, and takes from the server one of its cores
 PATIENCE = 20.0  # seconds for one answer; the notebook plugin has no more
 
 
@@ -149,7 +150,7 @@ class Load:
             while (intended := began + number / self._job.rate) < self._end:
                 ahead = intended - time.perf_counter()
                 if ahead > 0:
-                    await asyncio.sleep(ahead)
+                    await asyncio.sleep(max(ahead, SLEPT))
                 else:
                     group.create_task(arrival(intended))
                     number += 1
