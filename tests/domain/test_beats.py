@@ -1,6 +1,7 @@
 """What a process remembers of the beats it answered: a storm costs a write, and nobody is told a lie."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -8,7 +9,7 @@ from shared.domain import beats
 from shared.domain.beats import RecentBeats, heart_beat, warning
 from shared.domain.databases import NONE, UNKNOWN, Beat
 from shared.domain.identity import Principal, Role
-from shared.domain.leases import Owner
+from shared.domain.leases import Owner, State
 from tests.samples import ALICE
 
 BOB = Owner("default", "bob")
@@ -217,3 +218,21 @@ async def test_a_beat_is_written_for_whom_it_is(caller: Principal, user_id: str,
 )
 def test_who_has_less_than_two_beats_left_is_warned(left: float | None, said: str | None):
     assert warning(Beat(False, "any", None if left is None else 1000.0 + left), 1000.0) == said
+
+
+async def test_what_no_longer_holds_is_forgotten_when_somebody_else_beats():
+    clock = Hands()
+    recent = RecentBeats(clock)
+    await recent.answer(ALICE, Writer(RENEWED))
+    clock.tick += 30
+    await recent.answer(BOB, Writer(RENEWED))
+    assert len(recent) == 1
+
+
+async def test_the_garbage_collector_has_nothing_to_follow_in_what_is_remembered():
+    recent = RecentBeats(Hands())
+    await recent.answer(ALICE, Writer(Beat(True, State.RUNNING, 1000.0)))
+    [(key, value)] = recent._answers.items()
+    gc.collect()  # which is when Python sees of a tuple what it is made of
+    assert not gc.is_tracked(key)
+    assert not gc.is_tracked(value)
