@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import batched, chain
 from typing import Any, Self
 
 from shared.adapters.items import (
@@ -41,6 +42,14 @@ DUE = (
 )
 # One range of the primary key: a second lower bound would have SQLite begin each page at the range's start.
 PAGE = f"{LEASE} WHERE (owner, id) > (?, ?) AND owner <= ? AND state != 'released' ORDER BY owner, id LIMIT ?"
+# A list that is read once, each row of it followed by a look at the primary key.
+BEAT = (
+    "WITH beat (now, due, owner, id, etag) AS (VALUES {values})"
+    " UPDATE leases SET beat_at = beat.now, due_at = beat.due, etag = beat.etag FROM beat"
+    " WHERE leases.owner = beat.owner AND leases.id = beat.id AND state = 'running'"
+    " AND beat_at < beat.now AND due_at < beat.due AND look_by >= beat.due"
+)
+ROWS = 256  # of one such statement; SQLite takes 32,766 parameters
 LAST = "\x7f"  # behind every owner's key, which is printable ASCII
 
 
@@ -117,22 +126,14 @@ class SqliteStore:
                 raise Conflict(f"{lease.id} was written by somebody else or is gone")
             if event is not None:
                 _insert_event(transaction, event)
+            if lease.gone_at is not None:
+                transaction.forget()  # whoever makes a tombstone removes some
             return replace(lease, etag=str(etag))
 
         return await self._writer.write(update)
 
     async def beat(self, owner: Owner, id: str, now: float, due: float) -> bool:
-        key, item = owner.key, item_id(Lease, id)
-
-        def update(transaction: Transaction) -> bool:
-            done = transaction.execute(
-                "UPDATE leases SET beat_at = ?, due_at = ?, etag = ? WHERE owner = ? AND id = ?"
-                " AND state = 'running' AND beat_at < ? AND due_at < ? AND look_by >= ?",
-                (now, due, transaction.etag(), key, item, now, due, due),
-            )
-            return done.rowcount == 1
-
-        return await self._writer.write(update, single=True)
+        return await self._writer.write_each(_beat, (now, due, owner.key, item_id(Lease, id)))
 
     async def due(self, now: float, limit: int) -> Sequence[Lease]:
         return await self._read(DUE, (*LOOKED_AT, now, limit), lambda rows: leases_from(map(_item, rows)))
@@ -236,6 +237,18 @@ def _place(token: str) -> tuple[str, str]:
     """Owner's key and item id behind which a page begins."""
     owner, _, id = token.rpartition("/")
     return owner, id
+
+
+def _beat(transaction: Transaction, beats: Sequence[tuple[float, float, str, str]]) -> list[bool]:
+    """Which of the beats (now, due, owner's key, item's id) their leases took, by one statement for all."""
+    rows, taken = [(*beat, transaction.etag()) for beat in beats], 0
+    for part in batched(rows, ROWS, strict=False):
+        values = ", ".join(["(?, ?, ?, ?, ?)"] * len(part))
+        taken += transaction.execute(BEAT.format(values=values), tuple(chain.from_iterable(part))).rowcount
+    if taken == len(rows):
+        return [True] * taken
+    query = "SELECT 1 FROM leases WHERE owner = ? AND id = ? AND etag = ?"
+    return [transaction.execute(query, row[2:]).fetchone() is not None for row in rows]
 
 
 def _insert_event(transaction: Transaction, event: Event) -> None:

@@ -20,8 +20,7 @@ VERSION = 1  # of the tables below; PRAGMA user_version of the file
 APPLICATION = 0x706C6179  # PRAGMA application_id: "play"
 BUSY = 5.0  # seconds to wait for a writer that does not know of our lock, such as the sqlite3 shell
 
-# What a query filters or a beat writes has a column; the rest of the item is JSON. An etag comes from
-# `etags`, never twice, because a slot that is made anew must not bring an old reader's etag back.
+# What a query filters or a beat writes has a column; the rest of the item is JSON.
 TABLES = """
 CREATE TABLE leases (
     owner TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, due_at REAL NOT NULL,
@@ -34,8 +33,6 @@ CREATE TABLE events (
     owner TEXT NOT NULL, id TEXT NOT NULL, rest TEXT NOT NULL, PRIMARY KEY (owner, id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE records (id TEXT NOT NULL PRIMARY KEY, etag INTEGER NOT NULL, item TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE etags (last INTEGER NOT NULL) STRICT;
-INSERT INTO etags VALUES (0);
 """
 
 

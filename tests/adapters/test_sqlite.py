@@ -17,7 +17,7 @@ import pytest
 from shared.adapters import sqlite
 from shared.adapters.sqlite import SqliteStore
 from shared.adapters.sqlite_file import LeaseFile
-from shared.adapters.sqlite_writer import PURGED, Transaction
+from shared.adapters.sqlite_writer import FORGOTTEN, Transaction
 from shared.domain.errors import Conflict, StoreUnavailable
 from shared.domain.leases import Lease, Owner, State
 from tests.contract.conftest import TurnedClock
@@ -49,7 +49,7 @@ def batches(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     commit = store._writer._commit
 
     def counted(jobs: Any) -> Any:
-        sizes.append(len(jobs))
+        sizes.append(sum(len(items) for _, items in jobs))
         return commit(jobs)
 
     monkeypatch.setattr(store._writer, "_commit", counted)
@@ -73,6 +73,21 @@ async def test_what_queues_up_is_committed_at_once(store: SqliteStore, batches: 
     assert len({lease.etag for lease in created}) == 30
     beats = await asyncio.gather(*(store.beat(lease.owner, lease.id, T0 + 1, T0 + 61) for lease in created))
     assert all(beats) and batches == [30, 30]
+
+
+async def test_beats_that_queue_up_are_one_statement_and_each_hears_its_own(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "ROWS", 4)
+    created = await asyncio.gather(*(create(store, numbered(n)) for n in range(9)))
+    await store.replace(replace(created[2], state=State.HIBERNATED))
+    await store.replace(replace(created[5], look_by=T0 + 60))
+    owners = [*(lease.owner for lease in created), Owner("default", "nobody"), created[1].owner]
+    taken = await asyncio.gather(*(store.beat(owner, "database", T0 + 1, T0 + 61) for owner in owners))
+    assert [number for number, beat in enumerate(taken) if not beat] in ([2, 5, 9, 10], [1, 2, 5, 9])
+    after = [await store.get(lease.owner, "database") for lease in created]
+    assert [number for number, lease in enumerate(after) if lease and lease.beat_at == T0 + 1] == [0, 1, 3, 4, 6, 7, 8]
+    assert len({lease.etag for lease in after if lease}) == 9
 
 
 async def test_a_conflict_in_a_group_is_that_writes_alone(store: SqliteStore, batches: list[int]) -> None:
@@ -215,15 +230,15 @@ async def test_forgotten_tombstones_leave_the_file_a_few_at_a_time(
     store: SqliteStore, path: Path, clock: TurnedClock
 ) -> None:
     await asyncio.gather(
-        *(create(store, numbered(n, state=State.RELEASED, gone_at=T0 + 10)) for n in range(2 * PURGED + 1))
+        *(create(store, numbered(n, state=State.RELEASED, gone_at=T0 + 10)) for n in range(2 * FORGOTTEN + 1))
     )
-    await create(store, a_lease(State.RELEASED, gone_at=T0 + 1000))
+    others = [await create(store, a_lease(id=f"{n}", generation=f"{n:020d}")) for n in range(3)]
     clock.at = T0 + 10
     left = []
-    for n in range(3):
-        await create(store, a_lease(id=f"{n}", generation=f"{n:020d}"))
+    for other in others:
+        await store.replace(replace(other, state=State.RELEASED, gone_at=T0 + 1000))
         left.append(rows(path, "SELECT count(*) FROM leases WHERE gone_at <= 1e18")[0][0])
-    assert left == [PURGED + 2, 2, 1]
+    assert left == [FORGOTTEN + 2, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +321,7 @@ async def test_a_copy_made_in_the_middle_of_a_transaction_opens_without_it(
 ) -> None:
     first = await create(store, a_lease())
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.executescript("PRAGMA cache_size = 1; BEGIN IMMEDIATE; UPDATE etags SET last = 77")
+    connection.executescript("PRAGMA cache_size = 1; BEGIN IMMEDIATE; UPDATE records SET etag = 77")
     connection.executemany("INSERT INTO events VALUES ('x', ?, ?)", [(str(n), "y" * 3000) for n in range(500)])
     await copy(path, elsewhere)
     connection.close()
