@@ -12,7 +12,7 @@ from shared.adapters.k8s.api import AlreadyExists, ObjectConflict, ObjectGone, W
 from shared.adapters.k8s.client import KubernetesApi
 from shared.adapters.k8s.configurations import at
 from shared.domain.errors import ClusterRefused, ClusterUnavailable
-from tests.adapters.apiserver import SECRET, answering, served
+from tests.adapters.apiserver import SECRET, answering, listening, served
 
 
 async def test_each_verb_sends_what_the_api_asks_for():
@@ -34,6 +34,31 @@ async def test_each_verb_sends_what_the_api_asks_for():
         ("PUT", "/api/v1/namespaces/here/secrets/s?fieldManager=playground", SECRET),
         ("DELETE", "/apis/apps/v1/namespaces/here/statefulsets/s", options),
     ]
+
+
+@pytest.mark.parametrize("named", ["in the kubeconfig", "by the environment"])
+async def test_a_proxy_is_gone_through(named: str, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    async def proxy(request: web.Request) -> web.Response:
+        asked.append(f"{request.host}{request.path}")
+        return web.json_response(SECRET)
+
+    async with listening(proxy) as here:
+        there = Configuration(host="http://cluster.test", proxy=here.host if named == "in the kubeconfig" else None)
+        if named == "by the environment":
+            monkeypatch.setenv("http_proxy", here.host)
+        api = KubernetesApi(there, "here")
+        assert await api.get("Secret", "s") == SECRET
+        await api.close()
+    assert asked == ["cluster.test/api/v1/namespaces/here/secrets/s"]
+
+
+async def test_no_proxy_is_gone_through_to_what_the_environment_excepts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with served(answering(404, "NotFound")) as api:
+        assert await api.get("Secret", "s") is None
 
 
 async def test_what_is_not_there_is_none_and_its_deletion_is_done():

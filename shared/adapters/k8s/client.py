@@ -9,6 +9,8 @@ import copy
 import json
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import client  # noqa: TID251
@@ -25,6 +27,7 @@ from shared.adapters.k8s.api import (
     Page,
     WatchExpired,
 )
+from shared.adapters.k8s.pacing import Pacing
 from shared.adapters.k8s.readiness import MANAGER
 from shared.domain.errors import ClusterUnavailable
 
@@ -39,6 +42,9 @@ PATHS = {
     "Service": "/api/v1/namespaces/{namespace}/services",
     "StatefulSet": "/apis/apps/v1/namespaces/{namespace}/statefulsets",
 }
+# Requests of one process in a second. Each takes 0.3 to 2 ms of the loop: a burst of 32 cold starts, unpaced, had
+# everybody else's heartbeat wait for 0.2 s. A start is 13 of them, so that alone it never waits for its turn.
+RATE = 300
 CONNECT, TOTAL = 2.0, 5.0  # seconds, for a short request
 WATCH = 60  # seconds after which the server ends a watch and we begin another
 LINE = 8 << 20  # bytes; etcd's objects end at 1.5 MB
@@ -52,6 +58,10 @@ class KubernetesApi:
     def __init__(self, configuration: client.Configuration, namespace: str):
         self.namespace = namespace
         configuration.connection_pool_maxsize = 32
+        # Left to itself the library asks environment and .netrc at each request, in a thread: 0.5 ms of 0.7.
+        proxy = configuration.proxy or environment_proxy(configuration.host)
+        configuration.client_session_kwargs = {"trust_env": False, "proxy": proxy}
+        self._pacing = Pacing(RATE)
         self._short: Any = client.ApiClient(configuration)
         long = copy.deepcopy(configuration)
         long.connection_pool_maxsize = 0  # as many as there are who wait
@@ -144,6 +154,7 @@ class KubernetesApi:
         query: list[tuple[str, Any]] = [("command", word) for word in argv]
         query += [("container", container), ("stdout", "true"), ("stderr", "true")]
         path = f"{PATHS['Pod']}/{pod}/exec"
+        await self._pacing.turn()
         try:
             method, url, headers, *_ = await self._exec.param_serialize(
                 "GET", path, {"namespace": self.namespace}, query, {}, auth_settings=["BearerToken"]
@@ -176,11 +187,18 @@ class KubernetesApi:
     async def _send(
         self, through: Any, method: str, path: str, query: Sequence[tuple[str, Any]], body: Any, limit: Any
     ) -> Any:
+        await self._pacing.turn()
         method, url, headers, body, _ = await through.param_serialize(
             method, path, {"namespace": self.namespace}, list(query), {"Accept": "application/json"}, body,
             auth_settings=["BearerToken"],
         )  # fmt: skip
         return await through.call_api(method, url, headers, body, _request_timeout=limit)
+
+
+def environment_proxy(url: str) -> str | None:
+    """The proxy that the environment (`https_proxy`, `no_proxy`) has for a URL."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 async def lines(stream: aiohttp.StreamReader) -> AsyncGenerator[bytes]:

@@ -1,0 +1,40 @@
+"""Requests to the API server are spread; who is alone waits for nothing."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from shared.adapters.k8s.pacing import Pacing
+from tests.virtual import VirtualLoop
+
+
+def run[T](story: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(story)
+
+
+def test_a_burst_is_spread_in_the_order_in_which_it_came():
+    async def burst() -> list[tuple[int, float]]:
+        pacing, went = Pacing(100), []
+
+        async def one(number: int) -> None:
+            await pacing.turn()
+            went.append((number, round(asyncio.get_running_loop().time() - began, 6)))
+
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(one(number) for number in range(4)))
+        return went
+
+    assert run(burst()) == [(0, 0.0), (1, 0.01), (2, 0.02), (3, 0.03)]
+
+
+def test_who_comes_seldom_enough_never_waits():
+    async def seldom() -> float:
+        pacing = Pacing(100)
+        began = asyncio.get_running_loop().time()
+        for _ in range(5):
+            await pacing.turn()
+            await asyncio.sleep(0.01)
+        return asyncio.get_running_loop().time() - began
+
+    assert round(run(seldom()), 6) == 0.05
