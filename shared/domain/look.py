@@ -106,7 +106,7 @@ class _Done:
 
 async def _perform(control: Control, lease: Lease, step: Step, deadline: float, wait: bool) -> _Done:
     """Do the step's act."""
-    cluster = control.cluster
+    cluster, waits = control.cluster, wait and step.act is Act.START
     try:
         async with asyncio.timeout_at(deadline):
             match step.act:
@@ -118,11 +118,14 @@ async def _perform(control: Control, lease: Lease, step: Step, deadline: float, 
                     return _Done(gone=await cluster.delete(lease.generation, lease.step, lease.volume))
                 case Act.NOTHING:
                     return _Done()
-            status = await cluster.status(lease.generation)
-        if wait and step.act is Act.START and not status.ready:
-            with suppress(TimeoutError):  # still starting is no failure
+            if not waits:
+                status = await cluster.status(lease.generation)
+        if waits:
+            try:
                 async with asyncio.timeout_at(deadline):
                     status = await cluster.wait_ready(lease.generation)
+            except TimeoutError:
+                return _Done()  # still starting is no failure
     except VolumeGone as error:
         return _Done(failure=error.detail, lost=True)
     except (ClusterUnavailable, ClusterRefused, SealBroken) as error:

@@ -107,13 +107,13 @@ async def test_a_hundred_who_wait_for_one_life_open_one_set_of_watches():
     rig = Rig()
     await rig.cluster.start(rig.life, 1)
     waits = [asyncio.create_task(rig.cluster.wait_ready(rig.generation)) for _ in range(100)]
-    await rig.kubernetes.asked("watch", 3)
+    await rig.kubernetes.asked("watch")
     waits.pop().cancel()
     await rig.kubernetes.settle()
     async with asyncio.timeout(5):
         statuses = await asyncio.gather(*waits)
     assert all(status.ready for status in statuses)
-    assert watched(rig.kubernetes) == 3
+    assert watched(rig.kubernetes) == 1
     assert sum(request.verb == "run" for request in rig.kubernetes.requests) <= 1
 
 
@@ -122,12 +122,12 @@ async def test_a_failure_is_told_to_a_hundred_by_two_sets_of_watches_at_most():
     rig.kubernetes.controllers.waiting = ("ErrImagePull", "not found")
     await rig.cluster.start(rig.life, 1)
     waits = [asyncio.create_task(rig.cluster.wait_ready(rig.generation)) for _ in range(100)]
-    await rig.kubernetes.asked("watch", 3)
+    await rig.kubernetes.asked("watch")
     await rig.kubernetes.settle()
     async with asyncio.timeout(5):
         statuses = await asyncio.gather(*waits)
     assert {status.failure for status in statuses} == {"the image cannot be pulled: not found"}
-    assert watched(rig.kubernetes) <= 6
+    assert watched(rig.kubernetes) <= 4
 
 
 async def test_who_has_just_started_a_life_is_not_told_what_an_earlier_wait_saw():
@@ -153,7 +153,7 @@ async def test_who_has_just_started_a_life_is_not_told_what_an_earlier_wait_saw(
     async with asyncio.timeout(5):
         assert (await early).replicas == 0
     async with asyncio.timeout(5):
-        await rig.kubernetes.asked("watch", 5)
+        await rig.kubernetes.asked("watch", 3)
         await rig.kubernetes.settle()
         assert (await starter).ready
 
@@ -163,7 +163,7 @@ async def test_when_nobody_waits_any_more_no_watch_stays_open():
     await rig.cluster.start(rig.life, 1)
     before = asyncio.all_tasks()
     waits = [asyncio.create_task(rig.cluster.wait_ready(rig.generation)) for _ in range(5)]
-    await rig.kubernetes.asked("watch", 3)
+    await rig.kubernetes.asked("watch")
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
@@ -206,7 +206,7 @@ async def test_who_waits_for_readiness_keeps_nobody_from_acting():
         for each in lives:
             await cluster.start(each, 1)
             waits.append(asyncio.create_task(cluster.wait_ready(each.generation)))
-        await kubernetes.asked("watch", 3 * len(lives))
+        await kubernetes.asked("watch", len(lives))
         await asyncio.gather(*(cluster.stop(each.generation, 2) for each in lives))
         await asyncio.gather(*waits)
 

@@ -127,11 +127,33 @@ async def test_a_wait_that_is_given_up_leaves_no_watch_behind():
     await cluster.start(alice, 1)
     before = asyncio.all_tasks()
     wait = asyncio.create_task(cluster.wait_ready(alice.generation))
-    await kubernetes.asked("watch", 3)
+    await kubernetes.asked("watch")
     wait.cancel()
     with pytest.raises(asyncio.CancelledError):
         await wait
     assert asyncio.all_tasks() == before
+
+
+async def test_a_start_that_goes_well_needs_one_watch():
+    kubernetes = Kubernetes()
+    cluster, alice = Databases(kubernetes, Spec(image="x"), "plane-a"), life()
+    await cluster.start(alice, 1)
+    wait = asyncio.create_task(cluster.wait_ready(alice.generation))
+    await kubernetes.asked("watch")
+    await kubernetes.settle()
+    assert (await wait).ready
+    assert [request.kind for request in kubernetes.requests if request.verb == "watch"] == ["Pod"]
+
+
+async def test_what_the_cluster_says_about_a_pod_that_does_not_come_is_heard():
+    kubernetes = Kubernetes()
+    kubernetes.controllers.refuse_pods = "exceeded quota"
+    cluster, alice = Databases(kubernetes, Spec(image="x"), "plane-a"), life()
+    await cluster.start(alice, 1)
+    wait = asyncio.create_task(cluster.wait_ready(alice.generation))
+    await kubernetes.asked("watch", 3)
+    await kubernetes.settle()
+    assert "exceeded quota" in (await wait).failure
 
 
 async def test_a_wait_whose_watches_fail_says_so():
@@ -154,7 +176,7 @@ async def test_a_node_that_comes_in_time_ends_the_complaint_that_there_is_none()
     await cluster.start(alice, 1)
     assert "no node has room" in (await cluster.status(alice.generation)).failure
     wait = asyncio.create_task(cluster.wait_ready(alice.generation))
-    await kubernetes.asked("watch", 3)
+    await kubernetes.asked("watch", 2)
     kubernetes.controllers.full = ""
     await kubernetes.settle()
     async with asyncio.timeout(5):
@@ -166,7 +188,7 @@ async def test_a_balancer_s_address_is_waited_for():
     cluster, alice = Databases(kubernetes, Spec(image="x", address=AddressKind.LOAD_BALANCER), "plane-a"), life()
     await cluster.start(alice, 1)
     wait = asyncio.create_task(cluster.wait_ready(alice.generation))
-    await kubernetes.asked("watch", 4)
+    await kubernetes.asked("watch", 3)
     assert not (await cluster.status(alice.generation)).ready
     [service] = kubernetes.find("Service")
     service["status"] = {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}

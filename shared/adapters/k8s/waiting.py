@@ -6,16 +6,20 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from shared.adapters.k8s.api import Api, Object
-from shared.adapters.k8s.readiness import View, running, server, standing, unschedulable
+from shared.adapters.k8s.readiness import View, running, server, standing, started, unschedulable, waiting
 from shared.adapters.k8s.watching import Seen, follow
 from shared.domain.errors import PlaygroundError
 from shared.manifests.mariadb import CONTAINER, STARTED
 from shared.ports.cluster import Status
 
+MISSING = 0.5  # seconds that a StatefulSet's controller has to make a pod before we ask what keeps it
+
 
 class Wait:
-    """One wait: the objects called `name` and the pods of `selector`, followed until `judge` is content.
+    """One wait: the pods of `selector` are followed until `judge` is content with them.
 
+    Its StatefulSet, called `name`, is read when there is something to judge, and what the cluster
+    says about it when no pod comes: most starts need one watch, which is a connection of its own.
     `volume` and `service` are as read before; `followed` has the Service followed, too, because a
     balancer's address comes later than the Service. That nobody has room passes by itself where
     nodes are added, so it ends a wait only after `patience` seconds.
@@ -27,6 +31,7 @@ class Wait:
         self._selector = selector
         self._judge = judge
         self._patience = patience
+        self._feeds: dict[str, asyncio.Future[None]] = {}
         self._seen: dict[str, Seen] = {}
         self._changed = asyncio.Event()
         self._error: Exception | None = None
@@ -35,41 +40,51 @@ class Wait:
 
     async def ready(self, volume: Object | None, service: Object | None, followed: bool) -> Status:
         """The status that ended the wait. Raises ClusterUnavailable if the watches cannot be kept up."""
-        selectors = {
-            "StatefulSet": (self._selector, ""),
-            "Pod": (self._selector, ""),
-            "Event": ("", f"involvedObject.name={self._name}"),
-        }
-        if followed:
-            selectors["Service"] = (self._selector, "")
-        feeds = [asyncio.ensure_future(self._feed(kind, *selector)) for kind, selector in selectors.items()]
+        self._follow("Pod", *(["Service"] if followed else []))
+        missing_since: float | None = None
+        full_since: float | None = None
         try:
-            full_since: float | None = None
             while True:
                 left: float | None = None
-                if len(self._seen) == len(selectors):
-                    view = self._view(volume, service)
-                    status = self._judge(view)
-                    if status.ready:
-                        return status
-                    if status.replicas == 0:
-                        return replace(status, failure="it was stopped meanwhile")
-                    pod = standing(view.pods.values())
+                if all(kind in self._seen for kind in self._feeds):
+                    pod = standing(self._seen["Pod"].objects.values())
                     if pod is not None and running(pod):
                         self._ask(pod)
-                    if pod is not None and unschedulable(pod):
-                        full_since = full_since or _now()
-                        left = full_since + self._patience - _now()
-                    else:
-                        full_since = None
-                    if status.failure and (left is None or left <= 0):
-                        return status
+                    missing_since = (missing_since or _now()) if pod is None else None
+                    full_since = (full_since or _now()) if pod is not None and unschedulable(pod) else None
+                    if missing_since is not None and "Event" not in self._feeds:
+                        left = missing_since + MISSING - _now()
+                        if left <= 0:
+                            self._follow("StatefulSet", "Event")
+                            continue
+                    elif pod is not None and self._matters(pod):
+                        self._follow("StatefulSet")
+                    if "StatefulSet" in self._seen:
+                        status = self._judge(self._view(volume, service))
+                        if status.ready:
+                            return status
+                        if status.replicas == 0:
+                            return replace(status, failure="it was stopped meanwhile")
+                        if full_since is not None:
+                            left = full_since + self._patience - _now()
+                        if status.failure and (full_since is None or left is None or left <= 0):
+                            return status
                 await self._change(left)
         finally:
-            tasks = [*feeds, self._question] if self._question else feeds
+            tasks = [*self._feeds.values(), *([self._question] if self._question else [])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _matters(self, pod: Object) -> bool:
+        """Whether there is something to judge: the pod serves, or says why it does not."""
+        return started(pod) or self._answered == server(pod) != "" or bool(waiting(pod) or unschedulable(pod))
+
+    def _follow(self, *kinds: str) -> None:
+        for kind in kinds:
+            if kind not in self._feeds:
+                selector = ("", f"involvedObject.name={self._name}") if kind == "Event" else (self._selector, "")
+                self._feeds[kind] = asyncio.ensure_future(self._feed(kind, *selector))
 
     def _ask(self, pod: Object) -> None:
         """Ask the server itself, once at a time: kubelet would ask a second later, and tell later still."""
@@ -91,6 +106,7 @@ class Wait:
                 async for seen in states:
                     self._seen[kind] = seen
                     self._changed.set()
+                    await asyncio.sleep(0)  # whoever waits may have seen enough to need no watch
         except Exception as error:  # handed to whoever waits
             self._error = error
             self._changed.set()
@@ -108,7 +124,7 @@ class Wait:
 
     def _view(self, volume: Object | None, service: Object | None) -> View:
         services = self._seen.get("Service")
-        events = self._seen["Event"]
+        events = self._seen.get("Event") or Seen()
         return View(
             workload=self._seen["StatefulSet"].objects.get(self._name),
             volume=volume,
