@@ -22,12 +22,7 @@ ROOT = Path(__file__).parents[1]
 PROGRAM = (str(Path(sys.executable).with_name("sqlflow_playground")),)
 FRONTEND = "bench"
 LISTENING = re.compile(r"listening on \S+:(\d+)")
-NO_CLUSTER = {
-    "apiVersion": "v1", "kind": "Config", "current-context": "none",
-    "clusters": [{"name": "none", "cluster": {"server": "https://127.0.0.1:9"}}],
-    "users": [{"name": "none", "user": {"token": "none"}}],
-    "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}],
-}  # fmt: skip
+SLOW_CLUSTER = (sys.executable, "-m", "bench.slow_cluster")
 
 
 class Broken(Exception):
@@ -47,8 +42,20 @@ def prepare(folder: Path) -> Files:
     files = Files(folder)
     make_files(files, "notebook", ("localhost", "127.0.0.1"), {})
     issue(files, Role.FRONTEND, FRONTEND)
-    (folder / "no-cluster.json").write_text(json.dumps(NO_CLUSTER))
+    write_kubeconfig(files, 9)
     return files
+
+
+def write_kubeconfig(files: Files, port: int) -> None:
+    """Name the cluster that listens on a port of loopback (9: nobody does)."""
+    cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(files.ca)}
+    kubeconfig = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "bench",
+        "clusters": [{"name": "bench", "cluster": cluster}],
+        "users": [{"name": "bench", "user": {"token": "none"}}],
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+    }  # fmt: skip
+    (files.folder / "kubeconfig.json").write_text(json.dumps(kubeconfig))
 
 
 def issue(files: Files, role: Role, name: str) -> tuple[str, str]:
@@ -64,29 +71,45 @@ def frontend(files: Files) -> tuple[tuple[str, str], ...]:
 
 
 def environment(files: Files, **more: str) -> dict[str, str]:
-    """Settings of a server that no cluster answers; nothing of the caller's own."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
+    """Settings of a server; nothing of the caller's own."""
     return {
-        **inherited,
+        **_inherited(),
         settings.STORE_URL.name: f"sqlite:///{files.store}",
         settings.SEAL_KEYS.name: f"file:{files.seal_keys}",
-        settings.KUBECONFIG.name: str(files.folder / "no-cluster.json"),
+        settings.KUBECONFIG.name: str(files.folder / "kubeconfig.json"),
         settings.RECONCILE_SCHEDULE.name: "0 0 0 1 1 *",  # there is nothing to compare with
         settings.PROBE.name: "false",
         **more,
     }
 
 
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
+
+
 @asynccontextmanager
-async def serving(
-    files: Files, settings: dict[str, str], program: Sequence[str] = PROGRAM, log: str = "server.log"
-) -> AsyncIterator[Server]:
+async def serving(files: Files, settings: dict[str, str], log: str = "server.log") -> AsyncIterator[Server]:
     """A server that runs as long as this context; its log is in the folder of `files`."""
     certificate, key = files.pair("server")
     options = ["--port=0", f"--ca_crt={files.ca}", f"--server_key={key}", f"--server_crt={certificate}"]
-    with open(files.folder / log, "ab") as stream:  # noqa: ASYNC230
+    async with _listening((*PROGRAM, *options), settings, files.folder / log) as server:
+        yield server
+
+
+@asynccontextmanager
+async def slow_cluster(files: Files) -> AsyncIterator[None]:
+    """The cluster of the servers that are started meanwhile: the double of the tests, slow."""
+    program = (*SLOW_CLUSTER, *map(str, files.pair("server")))
+    async with _listening(program, _inherited(), files.folder / "cluster.log") as server:
+        write_kubeconfig(files, server.port)
+        yield
+
+
+@asynccontextmanager
+async def _listening(argv: Sequence[str], environment: dict[str, str], log: Path) -> AsyncIterator[Server]:
+    with open(log, "ab") as stream:  # noqa: ASYNC230
         process = await asyncio.create_subprocess_exec(
-            *program, *options, env=settings, cwd=ROOT, stdin=asyncio.subprocess.DEVNULL,
+            *argv, env=environment, cwd=ROOT, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=stream,
         )  # fmt: skip
     assert process.stdout
@@ -94,7 +117,7 @@ async def serving(
         line = (await process.stdout.readline()).decode()
         found = LISTENING.match(line)
         if not found:
-            raise Broken(f"the server did not start; {files.folder / log} says why")
+            raise Broken(f"{argv[0]} did not start; {log} says why")
         yield Server(int(found[1]), process.pid)
     finally:
         await stop(process)

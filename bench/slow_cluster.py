@@ -1,31 +1,39 @@
-"""A server whose cluster is the double of the tests, as slow as the development cluster is.
+"""An API server that is as slow as the development cluster's, a process of its own.
 
-`python -m bench.slow_cluster` takes the options of `sqlflow_playground`. The adapter for Kubernetes
-is the real one; behind it every database has a small API server of its own, in this process.
+`python -m bench.slow_cluster CERTIFICATE KEY` listens on loopback and speaks as much of Kubernetes'
+API as our client does: behind it every database has a cluster double of the tests for itself.
 """
 
 import asyncio
+import json
+import os
 import random
 import re
+import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable
 
-from selfhost import server
-from shared.adapters.k8s.api import Api, Change, Object, Output, Page
-from shared.adapters.k8s.databases import Databases
-from shared.domain.plane import plane_id
+import uvloop
+from aiohttp import web
+
+from shared.adapters.k8s.api import AlreadyExists, Object, ObjectConflict, ObjectGone
+from shared.adapters.k8s.client import PATHS
+from shared.domain.errors import ClusterRefused
 from shared.ports.clock import SystemClock
-from shared.wiring import cluster
-from shared.wiring.store import store
 from tests.doubles.kubernetes import Kubernetes
 from tests.doubles.network import Fate, Request
 
 ANSWER = (0.002, 0.005)  # seconds that the development cluster takes for a request
 EXEC = (0.045, 0.070)  # and for a command in a pod
 START = 2.3  # from the scaling of a new StatefulSet to a server that answers
-KEPT = 5.0  # a database is forgotten so long after: a real cluster's objects are not in our process
+KEPT = 5.0  # a database is forgotten so long after
 
 NAME = re.compile(r"pg-[a-z2-7]+|(?<=generation=)[a-z2-7]+")
+KINDS = {path.rpartition("/")[2]: kind for kind, path in PATHS.items()}
+VERSIONS = {kind: path.removeprefix("/api/").removeprefix("/apis/").partition("/namespaces")[0]
+            for kind, path in PATHS.items()}  # fmt: skip
+REFUSALS = {AlreadyExists: (409, "AlreadyExists"), ObjectConflict: (409, "Conflict"), ObjectGone: (404, "NotFound"),
+            ClusterRefused: (422, "Invalid")}  # fmt: skip
 
 
 async def _late(request: Request) -> Fate | None:
@@ -49,14 +57,16 @@ class Slow(Kubernetes):
             self._starting = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
+        while not self.find("Pod") and await self.step():
+            pass
         await asyncio.sleep(START)
         await self.settle()
         await asyncio.sleep(KEPT)
         self._forget()
 
 
-class SlowApi:
-    """`Api`, each request to the database that its name or its selector names."""
+class Server:
+    """HTTP to the double of the database that a request's name, body or selector names."""
 
     def __init__(self) -> None:
         self._databases: dict[str, Slow] = {}
@@ -68,33 +78,85 @@ class SlowApi:
             self._databases[name] = Slow(lambda: self._databases.pop(name, None))
         return self._databases[name]
 
-    async def get(self, kind: str, name: str) -> Object | None:
-        return await self._of(name).get(kind, name)
+    async def collection(self, request: web.Request) -> web.StreamResponse:
+        kind, query = KINDS[request.match_info["plural"]], request.query
+        if request.method == "POST":
+            manifest = await request.json()
+            return web.json_response(await self._of(manifest["metadata"].get("name", "")).create(manifest))
+        labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
+        slow = self._of(labels + fields)
+        if "watch" in query:
+            return await _watch(request, slow, kind, labels, fields)
+        page = await slow.page(kind, labels, fields, query.get("continue", ""))
+        metadata = {"resourceVersion": page.version, "continue": page.after}
+        return web.json_response({"apiVersion": VERSIONS[kind], "metadata": metadata, "items": page.items})
 
-    async def create(self, manifest: Object) -> Object:
-        return await self._of(manifest["metadata"].get("name", "")).create(manifest)
+    async def item(self, request: web.Request) -> web.StreamResponse:
+        kind, name = KINDS[request.match_info["plural"]], request.match_info["name"]
+        slow = self._of(name)
+        if request.method == "PUT":
+            return web.json_response(await slow.replace(await request.json()))
+        if request.method == "DELETE":
+            only = (await request.json())["preconditions"]
+            await slow.delete(kind, name, only["uid"], only["resourceVersion"])
+            return web.json_response({"status": "Success"})
+        found = await slow.get(kind, name)
+        return web.json_response(found) if found else _status(404, "NotFound", name)
 
-    async def replace(self, manifest: Object) -> Object:
-        return await self._of(manifest["metadata"]["name"]).replace(manifest)
-
-    async def delete(self, kind: str, name: str, uid: str, version: str) -> None:
-        await self._of(name).delete(kind, name, uid, version)
-
-    async def page(self, kind: str, labels: str = "", fields: str = "", after: str = "") -> Page:
-        return await self._of(labels + fields).page(kind, labels, fields, after)
-
-    def watch(self, kind: str, labels: str, fields: str, version: str) -> AsyncGenerator[Change]:
-        return self._of(labels + fields).watch(kind, labels, fields, version)
-
-    async def run(self, pod: str, container: str, argv: Sequence[str]) -> Output:
-        return await self._of(pod).run(pod, container, argv)
+    async def run(self, request: web.Request) -> web.StreamResponse:
+        socket, name = web.WebSocketResponse(protocols=("v4.channel.k8s.io",)), request.match_info["name"]
+        output = await self._of(name).run(name, request.query["container"], request.query.getall("command"))
+        await socket.prepare(request)
+        await socket.send_bytes(b"\x01" + output.stdout)
+        causes = {"causes": [{"reason": "ExitCode", "message": str(output.code)}]}
+        status = {"status": "Failure", "details": causes} if output.code else {"status": "Success"}
+        await socket.send_bytes(b"\x03" + json.dumps(status).encode())
+        await socket.close()
+        return socket
 
 
-async def _make() -> Databases:
-    api: Api = SlowApi()
-    return Databases(api, cluster.spec(), await plane_id(await store.get()))
+async def _watch(request: web.Request, slow: Slow, kind: str, labels: str, fields: str) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    async for change in slow.watch(kind, labels, fields, request.query["resourceVersion"]):
+        await response.write(_line({"type": change.type, "object": change.object}))
+    return response
+
+
+def _line(item: Object) -> bytes:
+    return json.dumps(item).encode() + b"\n"
+
+
+def _status(code: int, reason: str, message: str) -> web.Response:
+    return web.json_response({"reason": reason, "message": message, "code": code}, status=code)
+
+
+@web.middleware
+async def _refusing(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
+    try:
+        return await handler(request)  # type: ignore[misc, no-any-return]
+    except tuple(REFUSALS) as error:
+        return _status(*REFUSALS[type(error)], str(error))
+
+
+async def serve(certificate: str, key: str) -> None:
+    server, app = Server(), web.Application(middlewares=[_refusing])
+    for group in ("/api/v1", "/apis/{group}/v1"):
+        path = f"{group}/namespaces/{{namespace}}/{{plural}}"
+        app.router.add_route("*", path, server.collection)
+        app.router.add_route("*", f"{path}/{{name}}", server.item)
+        app.router.add_get(f"{path}/{{name}}/exec", server.run)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    runner = web.AppRunner(app, handler_cancellation=True)  # a watch ends with its connection
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    print(f"listening on 127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    cluster.cluster._make = _make
-    sys.exit(server.main())
+    os.nice(19)  # a real one takes nothing of this machine
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        loop.run(serve(*sys.argv[1:]))

@@ -8,7 +8,6 @@ the while, one after the other, against the cluster double with the development 
 """
 
 import asyncio
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,13 +18,12 @@ from bench.beats import Beats
 from bench.creates import create
 from bench.figures import Figure
 from bench.load import Outcome
-from bench.servers import environment, generate, prepare, serving
+from bench.servers import environment, generate, prepare, serving, slow_cluster
 
 ROUNDS = 5
 MEMORY = Path("/dev/shm")
 HAS_MEMORY = MEMORY.is_dir()
 USERS = 300_000
-SLOW_CLUSTER = (sys.executable, "-m", "bench.slow_cluster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ async def _measure(folder: Path, where: str, rounds: int) -> list[Figure]:
     busy: list[Steady] = []
     creates: list[Outcome] = []
     disk: list[float] = []
-    async with serving(files, environment(files), SLOW_CLUSTER) as server:
+    async with slow_cluster(files), serving(files, environment(files)) as server:
         beats, asked = Beats(files, server, USERS), 0
         for _ in range(rounds):
             kept.append(await _beat(beats, await _half(beats, fresh=False), fresh=False))
