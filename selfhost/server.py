@@ -113,7 +113,6 @@ async def _serve(options: argparse.Namespace) -> None:
     if startup is not None:
         await _begin(startup)
     # What importing made stays for good, and a full collection that looks through it stalls everybody for 100 ms.
-    gc.collect()
     gc.freeze()
     try:
         port = await front.start(options.host, options.port)
