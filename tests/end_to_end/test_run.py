@@ -167,7 +167,8 @@ def test_ctrl_c_at_any_moment_of_the_start_ends_it_and_breaks_nothing(playground
         run.until_it_says(moment)
         if moment == "create_db":
             until(playground.a_pod)
-        assert run.ctrl_c() == 130, run.said()
+        done = (0,) if moment == "SQL" else ()  # that takes milliseconds, and then the server goes on and ends in order
+        assert run.ctrl_c() in (130, *done), run.said()
         assert "Traceback" not in run.said()
         assert playground.nobody_listens(), "its server ended with it"
     run = playground.run(folder=folder)
