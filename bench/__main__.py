@@ -41,17 +41,20 @@ Written by `python -m bench` (`make bench`), last on {now}; what each part does 
 
 A row has the median, least and greatest of its rounds; a target is one of the median. Latencies are of the single
 requests of a round. "Cores taken by others" are of processes that the run did not start: where there are any, believe
-the ratios and the processor times, which were taken one after the other, and not the rates and latencies.
+the ratios and the processor times, which were taken one after the other, and not the rates and latencies. The same
+holds where the fixed piece of Python took longer than elsewhere: a shared host slows its guests, and they cannot see why.
 """
 
 
 async def measure(name: str, folder: Path) -> tuple[str, list[Figure]]:
     """A part's section, and its figures."""
     part, load, others, began = PARTS[name], os.getloadavg()[0], machine.Others(), time.monotonic()
+    pace = machine.pace()
     figures = await part.measure(folder)
     said = (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {time.monotonic() - began:.0f} s; load average {load:.1f} before, "
-        f"{os.getloadavg()[0]:.1f} after; cores taken by others {others.cores():.1f}."
+        f"{os.getloadavg()[0]:.1f} after; cores taken by others {others.cores():.1f}; "
+        f"a fixed piece of Python took {pace:.0f} ms before, {machine.pace():.0f} after."
     )
     first_line = (part.__doc__ or "").partition("\n")[0]
     return f"## {name}\n\n{first_line}\n{said}\n\n{table(figures)}\n", figures
