@@ -42,7 +42,7 @@ Written by `python -m bench` (`make bench`), last on {now}; what each part does 
 A row has the median, least and greatest of its rounds; a target is one of the median. Latencies are of the single
 requests of a round. "Cores taken by others" are of processes that the run did not start: where there are any, believe
 the ratios and the processor times, which were taken one after the other, and not the rates and latencies. The same
-holds where the fixed piece of Python took longer than elsewhere: a shared host slows its guests, and they cannot see why.
+holds where the fixed piece of Python took longer than elsewhere: a shared host slows its guests, unseen by them.
 """
 
 
