@@ -11,6 +11,7 @@ from shared.adapters.k8s import client as module
 from shared.adapters.k8s.api import AlreadyExists, ObjectConflict, ObjectGone, WatchExpired
 from shared.adapters.k8s.client import KubernetesApi
 from shared.adapters.k8s.configurations import at
+from shared.adapters.k8s.pacing import Pacing
 from shared.domain.errors import ClusterRefused, ClusterUnavailable
 from tests.adapters.apiserver import SECRET, answering, listening, served
 
@@ -34,6 +35,28 @@ async def test_each_verb_sends_what_the_api_asks_for():
         ("PUT", "/api/v1/namespaces/here/secrets/s?fieldManager=playground", SECRET),
         ("DELETE", "/apis/apps/v1/namespaces/here/statefulsets/s", options),
     ]
+
+
+async def test_whatever_is_asked_of_the_api_server_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch):
+    turns = []
+
+    async def turn(pacing: Pacing) -> None:
+        turns.append(pacing)
+        raise Waited
+
+    monkeypatch.setattr(Pacing, "turn", turn)
+    async with served(answering(500)) as api:
+        watched = api.watch("Secret", "", "", "1")
+        asked = [api.get("Secret", "s"), api.create(SECRET), api.replace(SECRET), api.delete("Secret", "s", "u", "7"),
+                 api.page("Secret"), anext(watched), api.run("p", "c", ["true"])]  # fmt: skip
+        for each in asked:
+            with pytest.raises(Waited):
+                await each
+    assert len(turns) == len(asked)
+
+
+class Waited(Exception):
+    """A turn was waited for."""
 
 
 @pytest.mark.parametrize("named", ["in the kubeconfig", "by the environment"])

@@ -199,9 +199,10 @@ async def test_what_goes_on_in_the_cluster_is_over_before_its_claim():
     assert policy.answer <= policy.act < policy.claim
     rig = Rig()
     rig.kubernetes.controllers.asleep = True
-    lease = rig.store._store(a_lease(State.PENDING, T0 - 60, due_at=T0 - 1, credentials=sealed(rig)))
-    await look(rig.control, lease, "reaper", wait=True)
-    assert now() <= policy.act + 1
+    lease = rig.store._store(a_lease(State.PENDING, T0 - 60, due_at=T0 - 1, credentials=sealed(rig), volume=""))
+    looked = await look(rig.control, lease, "reaper", wait=True)
+    assert now() == pytest.approx(policy.act, abs=1)
+    assert (looked.failure, looked.lease.state) == ("", State.PENDING), "to be starting still is no failure"
 
 
 def sealed(rig: Rig) -> str:
