@@ -28,6 +28,22 @@ def test_a_burst_is_spread_in_the_order_in_which_it_came():
     assert run(burst()) == [(0, 0.0), (1, 0.01), (2, 0.02), (3, 0.03)]
 
 
+def test_who_gives_up_waiting_is_waited_for_by_nobody():
+    async def given_up() -> float:
+        pacing = Pacing(100)
+        began = asyncio.get_running_loop().time()
+        await pacing.turn()
+        waiting = [asyncio.create_task(pacing.turn()) for _ in range(1000)]
+        await asyncio.sleep(0)
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await pacing.turn()
+        return asyncio.get_running_loop().time() - began
+
+    assert round(run(given_up()), 6) == 0.01
+
+
 def test_who_comes_seldom_enough_never_waits():
     async def seldom() -> float:
         pacing = Pacing(100)

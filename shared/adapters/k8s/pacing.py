@@ -4,15 +4,20 @@ import asyncio
 
 
 class Pacing:
-    """Lets go on whoever asks, at most `rate` a second, in the order in which they came."""
+    """Lets go on whoever asks, at most `rate` a second, in the order in which they came.
+
+    Who gives up waiting has had no turn: nobody behind waits for it.
+    """
 
     def __init__(self, rate: float):
         self._gap = 1 / rate
         self._next = 0.0
+        self._queue = asyncio.Lock()
 
     async def turn(self) -> None:
-        now = asyncio.get_running_loop().time()
-        mine = max(now, self._next)
-        self._next = mine + self._gap
-        if mine > now:
-            await asyncio.sleep(mine - now)
+        async with self._queue:
+            now = asyncio.get_running_loop().time()
+            mine = max(now, self._next)
+            if mine > now:
+                await asyncio.sleep(mine - now)
+            self._next = mine + self._gap
