@@ -212,6 +212,18 @@ async def test_what_a_program_is_told(program: Program, connect: Connect):
     }  # fmt: skip
 
 
+async def test_a_program_has_the_environment_but_not_our_settings(
+    program: Program, connect: Connect, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AZURE_CONFIG_DIR", "kept")
+    monkeypatch.setenv("PLAYGROUND_SEAL_KEYS", "k:hunter2")
+    program.does("import json; print(json.dumps({'status': {'token': json.dumps(dict(os.environ))}}))")
+    await (await connect()).get("Secret", "s")
+    environment = json.loads(str(program.seen[0]).removeprefix("Bearer "))
+    assert environment["AZURE_CONFIG_DIR"] == "kept"
+    assert not [name for name in environment if name.startswith("PLAYGROUND_")]
+
+
 @pytest.mark.parametrize(
     "output",
     ["", "hunter2", "[]", '{"status": null}', '{"status": {}}', '{"status": {"token": 7}}',

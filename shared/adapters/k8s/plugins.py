@@ -86,9 +86,11 @@ class Plugin:
 
     async def _output(self) -> tuple[int, bytes]:
         """Exit code and standard output; what it complains of goes to our own standard error."""
+        # Our own settings, keys that seal among them, are none of its business.
+        others = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
         # A session of its own, so that what a script has started ends with it, too.
         program = await asyncio.create_subprocess_exec(
-            *self._argv, env=os.environ | self._more, stdin=asyncio.subprocess.DEVNULL,
+            *self._argv, env=others | self._more, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         try:
