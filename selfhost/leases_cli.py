@@ -149,7 +149,7 @@ async def _watch(given: Given, chosen: dict[str, str]) -> None:
                 except NoAnswer as error:
                     if before is None:
                         raise  # it never was there
-                    typer.echo(f"playground leases: {error}", err=True)
+                    _complain(error)
                 else:
                     if live:
                         live.update(_table(found), refresh=True)
@@ -180,5 +180,9 @@ def _run(asking: Coroutine[Any, Any, None]) -> None:
         problem, code = str(error), NO_ANSWER
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    typer.echo(f"playground leases: {told.printable(problem)}", err=True)
+    _complain(problem)
     raise typer.Exit(code)
+
+
+def _complain(problem: object) -> None:
+    typer.echo(f"playground leases: {told.printable(problem)}", err=True)

@@ -192,6 +192,7 @@ async def test_only_a_server_with_the_cas_certificate_is_told_anything(cli: Cli,
     [
         ({}, f"no server is named: use --url, or {SERVER} in the environment or in .playground/sqlflow_playground.env"),
         ({"--url": "http://h"}, "http://h is no https:// URL"),
+        ({"--url": "\x1b[2Jh"}, "\\x1b[2Jh is no https:// URL"),
         ({"--url": "https://h", "--cert": "missing.crt"}, "missing.crt: No such file or directory"),
         (
             {"--url": "https://h", "--ca": "empty"},
