@@ -133,17 +133,18 @@ class Writer:
             execute("BEGIN IMMEDIATE")
             transaction = Transaction(self._connection, self._clock.now())
             outcomes: list[Outcome] = []
+            several = len(jobs) > 1  # otherwise the transaction itself is what a fault undoes
             for job, items in jobs:
-                if len(jobs) > 1:
+                if several:
                     execute("SAVEPOINT job")
                 try:
                     outcomes.append((job(transaction, items), None))
                 except Exception as error:
                     if isinstance(error, sqlite3.Error) and not isinstance(error, OF_ONE):
                         raise  # the file's trouble: SQLite may have undone the whole transaction by now
-                    execute("ROLLBACK TO job" if len(jobs) > 1 else "ROLLBACK")
+                    execute("ROLLBACK TO job" if several else "ROLLBACK")
                     outcomes.append(((), error))
-                if len(jobs) > 1:
+                if several:
                     execute("RELEASE job")
             if self._connection.in_transaction:
                 execute("COMMIT")

@@ -26,9 +26,8 @@ from shared.manifests import database
 from shared.manifests.mariadb import AddressKind, Spec
 from shared.ports.cluster import Evidence, Life, Status, Workload
 
-# Starts, stops and deletions of one process that are at the API server at once, first come first served.
-# Each is a dozen requests: more of them make no database ready sooner, but take the loop and the connections
-# from whoever beats or waits meanwhile.
+# Starts, stops and deletions of one process that are at the API server at once, first come first served: requests are
+# paced, and who came first is to be done with its dozen while the others have not begun, rather than all be done last.
 ACTS = 8
 
 

@@ -67,7 +67,7 @@ class Wait:
                             return replace(status, failure="it was stopped meanwhile")
                         if full_since is not None:
                             left = full_since + self._patience - _now()
-                        if status.failure and (full_since is None or left is None or left <= 0):
+                        if status.failure and (left is None or left <= 0):
                             return status
                 await self._change(left)
         finally:
