@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import uvloop
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from shared.adapters.k8s.api import AlreadyExists, Object, ObjectConflict, ObjectGone
 from shared.adapters.k8s.client import PATHS
@@ -132,9 +133,9 @@ def _status(code: int, reason: str, message: str) -> web.Response:
 
 
 @web.middleware
-async def _refusing(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
+async def _refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        return await handler(request)  # type: ignore[misc, no-any-return]
+        return await handler(request)
     except tuple(REFUSALS) as error:
         return _status(*REFUSALS[type(error)], str(error))
 
