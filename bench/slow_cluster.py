@@ -88,7 +88,7 @@ class Server:
         slow = self._of(labels + fields)
         if "watch" in query:
             return await _watch(request, slow, kind, labels, fields)
-        page = await slow.page(kind, labels, fields, query.get("continue", ""))
+        page = await slow.page(kind, labels, fields, query.get("continue", ""), int(query["limit"]))
         metadata = {"resourceVersion": page.version, "continue": page.after}
         return web.json_response({"apiVersion": VERSIONS[kind], "metadata": metadata, "items": page.items})
 

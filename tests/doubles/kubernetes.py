@@ -102,8 +102,10 @@ class Kubernetes(Network):
     async def delete(self, kind: str, name: str, uid: str, version: str) -> None:
         await self.through("delete", kind, name, lambda: self._delete(kind, name, uid, version))
 
-    async def page(self, kind: str, labels: str = "", fields: str = "", after: str = "") -> Page:
-        return await self.through("page", kind, labels or fields, lambda: self._page(kind, labels, fields, after))
+    async def page(self, kind: str, labels: str = "", fields: str = "", after: str = "", limit: int = 500) -> Page:
+        return await self.through(
+            "page", kind, labels or fields, lambda: self._page(kind, labels, fields, after, min(limit, self.page_size))
+        )
 
     async def run(self, pod: str, container: str, argv: Sequence[str]) -> Output:
         return await self.through("run", "Pod", pod, lambda: self._run(pod, argv))
@@ -257,11 +259,11 @@ class Kubernetes(Network):
         self.deletions.append(Deletion(metadata["name"], metadata["uid"], owner, data))
         self.store(claim, "DELETED")
 
-    def _page(self, kind: str, labels: str, fields: str, after: str) -> Page:
+    def _page(self, kind: str, labels: str, fields: str, after: str, limit: int) -> Page:
         names = sorted(i["metadata"]["name"] for i in self.find(kind) if _selected(i, labels, fields))
         rest = [name for name in names if name > after]
-        items = [copied(self.objects[kind, name]) for name in rest[: self.page_size]]
-        more = items[-1]["metadata"]["name"] if len(rest) > self.page_size else ""
+        items = [copied(self.objects[kind, name]) for name in rest[:limit]]
+        more = items[-1]["metadata"]["name"] if len(rest) > limit else ""
         return Page(items, str(self._version), more)
 
     def _run(self, pod: str, argv: Sequence[str]) -> Output:

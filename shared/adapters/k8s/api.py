@@ -74,8 +74,8 @@ class Api(Protocol):
         Raises ObjectConflict.
         """
 
-    async def page(self, kind: str, labels: str = "", fields: str = "", after: str = "") -> Page:
-        """Up to 500 objects as they are now. Raises WatchExpired if the token `after` is too old."""
+    async def page(self, kind: str, labels: str = "", fields: str = "", after: str = "", limit: int = 500) -> Page:
+        """Up to `limit` objects as they are now. Raises WatchExpired if the token `after` is too old."""
 
     def watch(self, kind: str, labels: str, fields: str, version: str) -> AsyncGenerator[Change]:
         """Changes after `version`; ends when the server ends it. Raises WatchExpired."""

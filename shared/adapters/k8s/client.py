@@ -111,8 +111,8 @@ class KubernetesApi:
             if refusal.code != 404:
                 raise refused(refusal) from refusal
 
-    async def page(self, kind: str, labels: str = "", fields: str = "", after: str = "") -> Page:
-        query = [("labelSelector", labels), ("fieldSelector", fields), ("limit", 500), ("continue", after)]
+    async def page(self, kind: str, labels: str = "", fields: str = "", after: str = "", limit: int = 500) -> Page:
+        query = [("labelSelector", labels), ("fieldSelector", fields), ("limit", limit), ("continue", after)]
         try:
             found = await self._ask("GET", PATHS[kind], [pair for pair in query if pair[1]])
         except Refusal as refusal:

@@ -16,6 +16,7 @@ from shared.adapters.k8s.api import Api, Object, ObjectConflict, ObjectGone, Wat
 from shared.adapters.k8s.evidence import ask
 from shared.adapters.k8s.fences import TRIES, Fences, fence
 from shared.adapters.k8s.parts import Parts, copied, together
+from shared.adapters.k8s.pods import Pods
 from shared.adapters.k8s.readiness import View, judge, seconds
 from shared.adapters.k8s.sharing import Shared
 from shared.adapters.k8s.waiting import Wait
@@ -46,6 +47,7 @@ class Databases:
         self._fences = Fences(api, plane)
         self._parts = Parts(self._fences, spec)
         self._acts = asyncio.Semaphore(ACTS)
+        self._pods = Pods(api, plane)
         self._waits = Shared[str, Status]()
 
     async def start(self, life: Life, step: int) -> None:
@@ -83,7 +85,7 @@ class Databases:
         # First no replica with our step: whoever would start it has read another resourceVersion.
         if await self._fences.change(generation, step, _stopped) is not None:
             await self._fences.delete("StatefulSet", generation, step)
-        if (await self._api.page("Pod", self._selector(generation))).items:
+        if (await self._api.page("Pod", self._pods.selector(generation))).items:
             return False  # it is still writing, and still needs its policy
         claim = await self._fences.own("PersistentVolumeClaim", generation)
         if claim is not None and volume not in ("", claim["metadata"]["uid"]):
@@ -108,7 +110,7 @@ class Databases:
             self._fences.own("StatefulSet", generation),
             self._fences.own("PersistentVolumeClaim", generation),
             self._fences.own("Service", generation),
-            everything(self._api, "Pod", self._selector(generation)),
+            everything(self._api, "Pod", self._pods.selector(generation)),
         )
         view = View(workload, volume, service, {pod["metadata"]["name"]: pod for pod in pods[0]})
         if workload and workload["spec"].get("replicas") and not view.pods:
@@ -128,7 +130,7 @@ class Databases:
         volume, service = await together(
             self._fences.own("PersistentVolumeClaim", generation), self._fences.own("Service", generation)
         )
-        wait = Wait(self._api, database.name(generation), self._selector(generation), self._judge, self._patience)
+        wait = Wait(self._api, self._pods, generation, self._judge, self._patience)
         # A balancer's address comes late. Who comes before a start has made or renewed the Service waits for
         # that, too, and learns of a volume at the end.
         status = await wait.ready(volume, service, followed=self._changes(service))
@@ -146,7 +148,7 @@ class Databases:
         return judge(view, self._domain)
 
     async def evidence(self, generation: str) -> Evidence | None:
-        return await ask(self._api, self._selector(generation))
+        return await ask(self._api, self._pods.selector(generation))
 
     async def workloads(self) -> AsyncIterator[Workload]:
         known = set()
@@ -184,9 +186,6 @@ class Databases:
             except ObjectGone:
                 pass
             return
-
-    def _selector(self, generation: str) -> str:
-        return f"{database.PLANE}={self._plane},{database.GENERATION}={generation}"
 
 
 def _stopped(found: Object) -> Object:

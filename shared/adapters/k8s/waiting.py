@@ -1,14 +1,16 @@
 """Waiting for a life to be ready: by watching, until it is or something shows that it will not."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
 from shared.adapters.k8s.api import Api, Object
+from shared.adapters.k8s.pods import Pods
 from shared.adapters.k8s.readiness import View, running, server, standing, started, unschedulable, waiting
 from shared.adapters.k8s.watching import Seen, follow
 from shared.domain.errors import PlaygroundError
+from shared.manifests import database
 from shared.manifests.mariadb import CONTAINER, STARTED
 from shared.ports.cluster import Status
 
@@ -16,19 +18,20 @@ MISSING = 0.5  # seconds that a StatefulSet's controller has to make a pod befor
 
 
 class Wait:
-    """One wait: the pods of `selector` are followed until `judge` is content with them.
+    """One wait: the pods of a life are followed until `judge` is content with them.
 
-    Its StatefulSet, called `name`, is read when there is something to judge, and what the cluster
-    says about it when no pod comes: most starts need one watch, which is a connection of its own.
+    Its StatefulSet is read when there is something to judge, and what the cluster says about it when
+    no pod comes: most starts need no watch of their own.
     `volume` and `service` are as read before; `followed` has the Service followed, too, because a
     balancer's address comes later than the Service. That nobody has room passes by itself where
     nodes are added, so it ends a wait only after `patience` seconds.
     """
 
-    def __init__(self, api: Api, name: str, selector: str, judge: Callable[[View], Status], patience: float):
+    def __init__(self, api: Api, pods: Pods, generation: str, judge: Callable[[View], Status], patience: float):
         self._api = api
-        self._name = name
-        self._selector = selector
+        self._pods = pods
+        self._generation = generation
+        self._name = database.name(generation)
         self._judge = judge
         self._patience = patience
         self._feeds: dict[str, asyncio.Future[None]] = {}
@@ -83,8 +86,14 @@ class Wait:
     def _follow(self, *kinds: str) -> None:
         for kind in kinds:
             if kind not in self._feeds:
-                selector = ("", f"involvedObject.name={self._name}") if kind == "Event" else (self._selector, "")
-                self._feeds[kind] = asyncio.ensure_future(self._feed(kind, *selector))
+                self._feeds[kind] = asyncio.ensure_future(self._feed(kind, self._states(kind)))
+
+    def _states(self, kind: str) -> AsyncGenerator[Seen]:
+        if kind == "Pod":
+            return self._pods.follow(self._generation)
+        if kind == "Event":
+            return follow(self._api, kind, fields=f"involvedObject.name={self._name}")
+        return follow(self._api, kind, self._pods.selector(self._generation))
 
     def _ask(self, pod: Object) -> None:
         """Ask the server itself, once at a time: kubelet would ask a second later, and tell later still."""
@@ -100,9 +109,9 @@ class Wait:
             self._answered = server(pod)
             self._changed.set()
 
-    async def _feed(self, kind: str, labels: str, fields: str) -> None:
+    async def _feed(self, kind: str, states: AsyncGenerator[Seen]) -> None:
         try:
-            async with aclosing(follow(self._api, kind, labels, fields)) as states:
+            async with aclosing(states):
                 async for seen in states:
                     self._seen[kind] = seen
                     self._changed.set()
