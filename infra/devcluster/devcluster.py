@@ -111,6 +111,13 @@ def component_log(name: str) -> pathlib.Path:
     return node.LOGS / f"{name}.log"
 
 
+def remedy(text: str) -> str:
+    """What to do about a component that ended, as far as its log tells."""
+    if "inotify_init: too many open files" in text:  # kubelet and containerd take a few dozen a cluster
+        return "fewer clusters at once, or as root: sysctl fs.inotify.max_user_instances=512"
+    return TRACES
+
+
 def wait(what: str, component: str, check: Callable[[], bool], seconds: float = 60) -> None:
     """Until check holds; Failed, with the log, when a component it takes has ended or the time is over."""
     with Step(what) as step:
@@ -122,7 +129,8 @@ def wait(what: str, component: str, check: Callable[[], bool], seconds: float = 
             for name in (component, "etcd", "kube-apiserver"):
                 state = answer["components"].get(name)
                 if state and not state["running"]:
-                    raise Failed(f"{name} ended ({state['exit']}); its log ends\n{tail(component_log(name))}", TRACES)
+                    text = tail(component_log(name))
+                    raise Failed(f"{name} ended ({state['exit']}); its log ends\n{text}", remedy(text))
             if step.seconds() > seconds:
                 text = tail(component_log(component))
                 raise Failed(f"{what}: not within {seconds:.0f} s; the log of {component} ends\n{text}", TRACES)
