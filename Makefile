@@ -9,10 +9,10 @@ down:  ## stop and remove all that `make run` made
 	@scripts/down
 
 test: venv  ## everything that proves it, on the development cluster
-	@MODEL_EXAMPLES=2000 $(PYTHON) -m pytest tests infra/devcluster/tests
+	@MODEL_EXAMPLES=2000 $(PYTHON) -m pytest -n 2 tests infra/devcluster/tests
 
 test-fast: venv  ## what needs no cluster
-	@$(PYTHON) -m pytest tests -m "not cluster and not slow"
+	@$(PYTHON) -m pytest -n 3 tests -m "not cluster and not slow"
 
 check: venv  ## formatting, types, architecture
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports

@@ -7,6 +7,14 @@ import pytest
 from tests import cluster_fixture
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses a cluster stays in one process of several, one after the other; what is long begins first."""
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+    items.sort(key=lambda item: "model" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def real_cluster() -> Iterator[cluster_fixture.RealCluster]:
     """A cluster to test on; brought up when the first test wants it."""

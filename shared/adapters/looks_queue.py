@@ -77,7 +77,7 @@ class QueueLooks:
         except (AzureError, TimeoutError) as error:
             self._lose(reason(error))
         except Exception:  # a bug here must not be silent, and there is nobody to raise it to
-            log.exception("a look at %s of %r could not be posted", id, owner)
+            log.exception("a look at %r of %r could not be posted", id, owner)
         else:
             if self._lost:
                 log.warning("looks are posted again; %d were lost, the reaper finds them", self._lost)

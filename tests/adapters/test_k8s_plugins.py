@@ -141,6 +141,7 @@ async def test_watches_and_commands_have_tokens_too(program: Program, connect: C
             await act
 
 
+@pytest.mark.slow
 async def test_a_program_that_hangs_is_ended_and_stops_no_request_for_ever(
     program: Program, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ):

@@ -51,7 +51,7 @@ async def test_an_owners_leases_are_its_own_and_no_neighbours(store: Store, limi
         assert in_order(await pages(store, owner, limit)) == in_order([each for each in stored if each.owner == owner])
 
 
-@pytest.mark.parametrize("limit", [1, 7, 24, 1000])
+@pytest.mark.parametrize("limit", [pytest.param(1, marks=pytest.mark.slow), 7, 24, 1000])
 async def test_a_tenants_leases_are_its_own_and_no_neighbours(store: Store, limit: int) -> None:
     stored = await fill(store)
     for tenant in TENANTS:

@@ -12,7 +12,9 @@ from tests.contract.leases import create, numbered
 from tests.samples import T0
 
 # The store in memory keeps leases as this release knows them, so it can hold none that it cannot read.
-pytestmark = pytest.mark.parametrize("world", [sqlite_world, cosmos_world], ids=["sqlite", "cosmos"], indirect=True)
+COSMOS = pytest.param(cosmos_world, id="cosmos", marks=pytest.mark.slow)
+SQLITE = pytest.param(sqlite_world, id="sqlite")
+pytestmark = pytest.mark.parametrize("world", [SQLITE, COSMOS], indirect=True)
 BATCH = 200
 READABLE = {numbered(n).owner for n in range(250, 450)}
 NEWER: Any = "archiving"

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from shared.adapters.sealing import new_key
@@ -39,8 +40,9 @@ class Process:
 
     def __init__(self, name: str, settings: Mapping[str, str], people: People, place: Path):
         self.name, self.place, self.port = name, place, 0
-        beside = place.with_name(f"{place.name}-{name}")
-        self._orders, self.log = beside.with_suffix(".sock"), beside.with_suffix(".log")
+        self.log = place.with_name(f"{place.name}-{name}.log")
+        self._short = TemporaryDirectory(prefix="playground-")  # a socket's path has at most 107 bytes
+        self._orders = Path(self._short.name, "orders")
         place.mkdir(exist_ok=True)
         files = (f"--ca_crt={people.factory.ca_file}", f"--server_key={people.server.key}",
                  f"--server_crt={people.server.certificate}")  # fmt: skip
@@ -64,8 +66,14 @@ class Process:
     def stop(self) -> None:
         """An orderly end, and no other."""
         self.popen.terminate()
-        with self.popen:
+        with self.popen, self._short:
             assert self.popen.wait(30) == 0, self.log.read_text()
+
+    def kill(self) -> None:
+        """Its end, when its beginning failed."""
+        self.popen.kill()
+        self.popen.wait()
+        self._short.cleanup()
 
     async def order(self, what: str, **how: Any) -> Any:
         """Have it do one of `launch.Orders`."""
@@ -95,7 +103,7 @@ class Alone(Way):
                 process.listens()
         except BaseException:
             for process in self.processes.values():
-                process.popen.kill()
+                process.kill()
             raise
 
     def stop(self) -> None:

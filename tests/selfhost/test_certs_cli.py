@@ -169,6 +169,7 @@ def sh(script: Path, *arguments: str, path: str | None = None) -> subprocess.Com
     return subprocess.run([script, *arguments], capture_output=True, text=True, timeout=60, env=environment)
 
 
+@pytest.mark.slow
 def test_gen_cert_makes_the_ca_first_and_then_server_and_client(gen_cert: Path) -> None:
     assert sh(gen_cert, "server").returncode == 0
     ca = Path("key_store/ca/ca.crt").read_bytes()
@@ -182,6 +183,7 @@ def test_gen_cert_makes_the_ca_first_and_then_server_and_client(gen_cert: Path) 
     assert shown("key_store/hub/hub.crt")["role"] == "frontend"
 
 
+@pytest.mark.slow
 def test_gen_cert_hands_a_name_on_as_it_is(gen_cert: Path) -> None:
     name = "$(touch${IFS}x)"  # `{` is none of a name's characters, and the shell sees none of it
     assert "'{'" in sh(gen_cert, name).stderr
@@ -191,6 +193,7 @@ def test_gen_cert_hands_a_name_on_as_it_is(gen_cert: Path) -> None:
     assert {each.name for each in Path("key_store").iterdir()} == {"ca", "a%2A%27b%24%28c%29", "%2Drf", "%73erver"}
 
 
+@pytest.mark.slow
 def test_gen_cert_fails_as_the_command_does(gen_cert: Path) -> None:
     sh(gen_cert, "alice")
     again = sh(gen_cert, "alice")

@@ -1,6 +1,7 @@
 """Schedules: their next tick is the one that they have in Azure."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 from hypothesis import example, given
@@ -97,12 +98,10 @@ def test_the_next_tick_is_the_first_instant_that_fits_every_field(expression: st
     days, months, weekdays = fields[3:]
     start = datetime.fromtimestamp(when, UTC) + timedelta(seconds=1)
     day, earliest = start.replace(hour=0, minute=0, second=0), (start.hour, start.minute, start.second)
-    times = [
-        (hour, minute, second) for hour in sorted(fields[2]) for minute in sorted(fields[1]) for second in fields[0]
-    ]
     while True:
         fits = day.day in days and day.month in months and day.isoweekday() % 7 in weekdays
-        first = min((time for time in times if time >= earliest), default=None) if fits else None
+        times = product(sorted(fields[2]), sorted(fields[1]), sorted(fields[0])) if fits else ()
+        first = next((time for time in times if time >= earliest), None)
         if first is not None:
             break
         day, earliest = day + timedelta(days=1), (0, 0, 0)

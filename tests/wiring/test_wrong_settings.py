@@ -49,6 +49,7 @@ async def refused(once: Once, named: str) -> str:
         *("hunter2", "k1:hunter2", "k1:" + "A" * 43, "hunter2:" + "A" * 42 + "==", f"{new_key()},hunter2"),
         *("file:/hunter2", "file:"),
     ],
+    ids=range(7),  # a key is another one in every process
 )
 async def test_seal_keys(monkeypatch: pytest.MonkeyPatch, keys: str):
     monkeypatch.setenv("PLAYGROUND_SEAL_KEYS", keys)
