@@ -1,7 +1,8 @@
 """An API server that is as slow as the development cluster's, a process of its own.
 
 `python -m bench.slow_cluster CERTIFICATE KEY` listens on loopback and speaks as much of Kubernetes'
-API as our client does: behind it every database has a cluster double of the tests for itself.
+API as our client does: behind it every database has a cluster double of the tests for itself, whose
+pods are in a common one too, for who watches them all.
 """
 
 import asyncio
@@ -21,13 +22,14 @@ from shared.adapters.k8s.api import AlreadyExists, Object, ObjectConflict, Objec
 from shared.adapters.k8s.client import PATHS
 from shared.domain.errors import ClusterRefused
 from shared.ports.clock import SystemClock
-from tests.doubles.kubernetes import Kubernetes
+from tests.doubles.kubernetes import Kubernetes, copied
 from tests.doubles.network import Fate, Request
 
 ANSWER = (0.002, 0.005)  # seconds that the development cluster takes for a request
 EXEC = (0.045, 0.070)  # and for a command in a pod
 START = 2.3  # from the scaling of a new StatefulSet to a server that answers
 KEPT = 5.0  # a database is forgotten so long after
+HISTORY = 200  # changes of pods that a watch may be behind
 
 NAME = re.compile(r"pg-[a-z2-7]+|(?<=generation=)[a-z2-7]+")
 KINDS = {path.rpartition("/")[2]: kind for kind, path in PATHS.items()}
@@ -43,13 +45,44 @@ async def _late(request: Request) -> Fate | None:
     return None
 
 
+class Common(Kubernetes):
+    """What is nobody's own, everybody's pods, and the resourceVersions of all."""
+
+    def __init__(self) -> None:
+        super().__init__(gate=_late, clock=SystemClock())
+
+    def of(self, item: Object, type: str) -> str:
+        """The version of a change of somebody's; a pod's is a change here."""
+        if item["kind"] == "Pod":
+            version: str = self.store(copied(item), type)["metadata"]["resourceVersion"]
+            del self._history[:-HISTORY]
+            return version
+        self._version += 1
+        return str(self._version)
+
+    def drop(self, name: str) -> None:
+        self.objects.pop(("Pod", name), None)
+
+    async def tell(self) -> None:
+        await self._tell()
+
+
 class Slow(Kubernetes):
     """The objects of one database; its pod runs a while after somebody wanted it."""
 
-    def __init__(self, forget: Callable[[], object]) -> None:
+    def __init__(self, common: Common, forget: Callable[[], object]) -> None:
         super().__init__(gate=_late, clock=SystemClock())
+        self._common = common
         self._forget = forget
         self._starting: asyncio.Task[None] | None = None
+
+    def store(self, item: Object, type: str = "MODIFIED") -> Object:
+        self._version = int(self._common.of(item, type)) - 1
+        return super().store(item, type)
+
+    async def _tell(self) -> None:
+        await super()._tell()
+        await self._common.tell()
 
     async def changed(self) -> None:
         await self._tell()
@@ -63,6 +96,8 @@ class Slow(Kubernetes):
         await asyncio.sleep(START)
         await self.settle()
         await asyncio.sleep(KEPT)
+        for pod in self.find("Pod"):
+            self._common.drop(pod["metadata"]["name"])
         self._forget()
 
 
@@ -70,13 +105,16 @@ class Server:
     """HTTP to the double of the database that a request's name, body or selector names."""
 
     def __init__(self) -> None:
+        self._common = Common()
         self._databases: dict[str, Slow] = {}
 
-    def _of(self, text: str) -> Slow:
+    def _of(self, text: str) -> Kubernetes:
         found = NAME.search(text)
-        name = found[0].removeprefix("pg-") if found else ""
+        if found is None:
+            return self._common
+        name = found[0].removeprefix("pg-")
         if name not in self._databases:
-            self._databases[name] = Slow(lambda: self._databases.pop(name, None))
+            self._databases[name] = Slow(self._common, lambda: self._databases.pop(name, None))
         return self._databases[name]
 
     async def collection(self, request: web.Request) -> web.StreamResponse:
@@ -116,7 +154,7 @@ class Server:
         return socket
 
 
-async def _watch(request: web.Request, slow: Slow, kind: str, labels: str, fields: str) -> web.StreamResponse:
+async def _watch(request: web.Request, slow: Kubernetes, kind: str, labels: str, fields: str) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
     async for change in slow.watch(kind, labels, fields, request.query["resourceVersion"]):
