@@ -27,7 +27,7 @@ from tests.doubles.network import Fate, Request
 
 ANSWER = (0.002, 0.005)  # seconds that the development cluster takes for a request
 EXEC = (0.045, 0.070)  # and for a command in a pod
-START = 2.3  # from the scaling of a new StatefulSet to a server that answers
+START = (2.15, 2.45)  # from the scaling of a new StatefulSet to a server that answers, one at a time
 KEPT = 5.0  # a database is forgotten so long after
 HISTORY = 200  # changes of pods that a watch may be behind
 
@@ -93,7 +93,7 @@ class Slow(Kubernetes):
     async def _start(self) -> None:
         while not self.find("Pod") and await self.step():
             pass
-        await asyncio.sleep(START)
+        await asyncio.sleep(random.uniform(*START))
         await self.settle()
         await asyncio.sleep(KEPT)
         for pod in self.find("Pod"):

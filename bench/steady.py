@@ -69,7 +69,7 @@ async def _measure(folder: Path, where: str, rounds: int) -> list[Figure]:
         *_figures(f"a new connection each{where}", new, "≤ 15"),
         *_figures(f"kept connections, 32 cold create_db in flight{where}", busy, "≤ 30"),
         Figure("  cold create_db answered meanwhile", "/s", [outcome.rate for outcome in creates]),
-        Figure("  their p50 (the double takes 2.3 s to start)", "ms", [outcome.p50 for outcome in creates]),
+        Figure("  their p50 (the double takes 2.15 to 2.45 s to start)", "ms", [outcome.p50 for outcome in creates]),
     ]
 
 

@@ -28,6 +28,18 @@ def test_a_burst_is_spread_in_the_order_in_which_it_came():
     assert run(burst()) == [(0, 0.0), (1, 0.01), (2, 0.02), (3, 0.03)]
 
 
+def test_who_asks_for_several_turns_has_the_next_one_wait_and_not_himself():
+    async def three() -> list[float]:
+        pacing, went = Pacing(100), []
+        began = asyncio.get_running_loop().time()
+        for weight in (1, 4, 1):
+            await pacing.turn(weight)
+            went.append(round(asyncio.get_running_loop().time() - began, 6))
+        return went
+
+    assert run(three()) == [0.0, 0.01, 0.05]
+
+
 def test_who_gives_up_waiting_is_waited_for_by_nobody():
     async def given_up() -> float:
         pacing = Pacing(100)
