@@ -18,7 +18,7 @@ from shared.domain.errors import StoreUnavailable
 from shared.ports.clock import Clock
 
 # Seconds from one transaction's begin to the next one's, while more than one write comes at once: fewer and larger ones
-# leave a quarter of a core at 2,500 beats a second.
+# take two thirds of the processor time at 2,000 beats a second.
 PACE = 0.002
 FORGOTTEN = 16  # expired tombstones removed by one transaction at most
 
