@@ -40,6 +40,19 @@ def test_who_asks_for_several_turns_has_the_next_one_wait_and_not_himself():
     assert run(three()) == [0.0, 0.01, 0.05]
 
 
+def test_after_a_rest_some_go_at_once_and_the_next_are_spread_again():
+    async def twice() -> list[float]:
+        pacing, went = Pacing(100, burst=2), []
+        began = asyncio.get_running_loop().time()
+        for rest in (0.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0):
+            await asyncio.sleep(rest)
+            await pacing.turn()
+            went.append(round(asyncio.get_running_loop().time() - began, 6))
+        return went
+
+    assert run(twice()) == [0.0, 0.0, 0.0, 0.01, 9.01, 9.01, 9.01, 9.02]
+
+
 def test_who_gives_up_waiting_is_waited_for_by_nobody():
     async def given_up() -> float:
         pacing = Pacing(100)
