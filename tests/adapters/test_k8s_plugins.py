@@ -20,6 +20,7 @@ from shared.adapters.k8s.client import KubernetesApi
 from shared.adapters.k8s.configurations import from_kubeconfig
 from shared.domain.errors import ClusterUnavailable
 from tests.adapters.apiserver import SECRET, Handler, listening
+from tests.selfhost.clients import until
 
 # Counts its runs in a file; what it does is in another, so that a test can change it.
 PROGRAM = f"""#!{sys.executable}
@@ -158,9 +159,8 @@ async def test_a_program_that_hangs_is_ended_and_stops_no_request_for_ever(
         "no token for the cluster: the kubeconfig's program login did not end within 1.5 s"
     }
     assert program.runs == 2, "one at the start, one for all who asked"
-    async with asyncio.timeout(10):  # of its child nobody hears, and a signal takes a moment
-        while any(runs(int(pid)) for pid in (program.folder / "pids").read_text().split()):
-            await asyncio.sleep(0.01)
+    pids = (program.folder / "pids").read_text().split()
+    await until(lambda: not any(runs(int(pid)) for pid in pids))  # its child's end nobody tells
     program.gives("late")
     await api.get("Secret", "s")
 
