@@ -1,10 +1,11 @@
 """Latency at half of the capacity: requests arrive at a constant rate, whatever comes back.
 
 Each round measures the capacity (closed loop, 32 clients) and then half of it. Latency counts from
-the instant at which a request was to be sent, so a disk that stalls for 0.3 s is the p99 of the next
-seconds: what the bare disk makes of the same arrivals is measured in between, and all of it again
-with the file in memory, where only our own part is left (to compare; the targets are of what is durable). The last rounds have 32 cold create_db in flight all
-the while, one after the other, against the cluster double with the development cluster's delays.
+the instant at which a request was to be sent, so a disk that stalls for 0.3 s is the p99 of the
+next seconds: what the bare disk makes of the same arrivals is measured in between, and all of it
+again with the file in memory, where only our own part is left (to compare; the targets are of what
+is durable). The last rounds have 32 cold create_db in flight all the while, one after the other,
+against the cluster double with the development cluster's delays.
 """
 
 import asyncio
