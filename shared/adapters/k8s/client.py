@@ -45,7 +45,7 @@ PATHS = {
 # Turns of one process in a second, and at once. A request takes 0.3 to 0.5 ms of the loop, and four times that where it
 # opens a connection: a burst of 32 cold starts, unpaced, had everybody else's heartbeat wait for 0.2 s. One start is 17
 # turns and waits for none of them.
-RATE, BURST = 150, 20
+RATE, BURST = 120, 20
 HANDSHAKE = 4  # turns
 POOL = 16  # connections for short requests: with answers in 50 ms still as many requests as RATE
 CONNECT, TOTAL = 2.0, 5.0  # seconds, for a short request
