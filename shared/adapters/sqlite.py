@@ -3,9 +3,7 @@
 import asyncio
 import json
 import os
-import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import batched, chain
 from typing import Any, Self
@@ -22,8 +20,9 @@ from shared.adapters.items import (
     to_item,
 )
 from shared.adapters.sqlite_file import LeaseFile
+from shared.adapters.sqlite_reader import Reader
 from shared.adapters.sqlite_writer import Transaction, Writer
-from shared.domain.errors import Conflict, StoreUnavailable
+from shared.domain.errors import Conflict
 from shared.domain.leases import Event, Lease, Owner
 from shared.ports.clock import Clock, SystemClock
 from shared.ports.leases import Record
@@ -63,11 +62,8 @@ class SqliteStore:
     """
 
     def __init__(self, file: LeaseFile, clock: Clock, patience: float):
-        self._file, self._clock, self._patience = file, clock, patience
-        self._writer = Writer(file, clock, patience)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="leases-read")
-        self._connection: sqlite3.Connection | None = None
-        self._closed = False
+        self._clock = clock
+        self._writer, self._reader = Writer(file, clock, patience), Reader(file, patience)
 
     @classmethod
     async def open(cls, path: str | os.PathLike[str], *, clock: Clock | None = None,
@@ -82,17 +78,15 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish the writes that are queued, then close the file."""
-        self._closed = True
         await self._writer.close()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
-        self._thread.shutdown(wait=False)
+        await self._reader.close()
 
     # Leases
 
     async def get(self, owner: Owner, id: str) -> Lease | None:
         query = f"{LEASE} WHERE owner = ? AND id = ? AND (gone_at IS NULL OR gone_at > ?)"
         parameters = (owner.key, item_id(Lease, id), self._clock.now())
-        return await self._read(query, parameters, lambda rows: lease_from(_item(rows[0])) if rows else None)
+        return await self._reader.read(query, parameters, lambda rows: lease_from(_item(rows[0])) if rows else None)
 
     async def create(self, lease: Lease, event: Event) -> Lease:
         columns, rest = _row(lease)
@@ -136,7 +130,7 @@ class SqliteStore:
         return await self._writer.write_each(_beat, (now, due, owner.key, item_id(Lease, id)))
 
     async def due(self, now: float, limit: int) -> Sequence[Lease]:
-        return await self._read(DUE, (*LOOKED_AT, now, limit), lambda rows: leases_from(map(_item, rows)))
+        return await self._reader.read(DUE, (*LOOKED_AT, now, limit), lambda rows: leases_from(map(_item, rows)))
 
     async def page(self, after: str, limit: int) -> tuple[Sequence[Lease], str]:
         return await self._page(_place(after), LAST, limit)
@@ -150,13 +144,13 @@ class SqliteStore:
             owner, id = rows[-1][:2] if rows else ("", "")
             return leases_from(map(_item, rows)), f"{owner}/{id}" if len(rows) == limit else ""
 
-        return await self._read(PAGE, (*after, last, limit), page)
+        return await self._reader.read(PAGE, (*after, last, limit), page)
 
     async def events(self, owner: Owner) -> Sequence[Event]:
         def events(rows: list[Row]) -> list[Event]:
             return oldest_first(event_from({"owner": owner.key, **json.loads(rest)}) for (rest,) in rows)
 
-        return await self._read("SELECT rest FROM events WHERE owner = ?", (owner.key,), events)
+        return await self._reader.read("SELECT rest FROM events WHERE owner = ?", (owner.key,), events)
 
     # Records
 
@@ -164,7 +158,7 @@ class SqliteStore:
         def record(rows: list[Row]) -> Record | None:
             return record_from({**json.loads(rows[0][1]), "_etag": str(rows[0][0])}) if rows else None
 
-        return await self._read("SELECT etag, item FROM records WHERE id = ?", (item_id(Record, name),), record)
+        return await self._reader.read("SELECT etag, item FROM records WHERE id = ?", (item_id(Record, name),), record)
 
     async def write(self, record: Record) -> Record:
         item = to_item(record)
@@ -186,35 +180,6 @@ class SqliteStore:
             return replace(record, etag=str(etag))
 
         return await self._writer.write(put)
-
-    # Reading
-
-    async def _read[T](self, query: str, parameters: tuple[Any, ...], made: Callable[[list[Row]], T]) -> T:
-        """What is `made` of the rows, in the reading thread as well: it parses JSON."""
-
-        def select() -> T:
-            with self._file.explained():
-                try:
-                    if self._connection is None:
-                        self._connection = self._file.connect(reads=True)
-                    return made(self._connection.execute(query, parameters).fetchall())
-                except sqlite3.Error:
-                    self._disconnect()  # the next call begins with a new connection
-                    raise
-
-        if self._closed:
-            raise StoreUnavailable(f"{self._file.path}: it was closed")
-        try:
-            async with asyncio.timeout(self._patience):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, select)
-        except TimeoutError as error:
-            detail = f"{self._file.path}: reading took longer than {self._patience:g} s"
-            raise StoreUnavailable(detail, retry_after=5) from error
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def _row(lease: Lease) -> tuple[tuple[Any, ...], str]:
