@@ -7,7 +7,6 @@ The image's contract is the public `mariadb` image's: MARIADB_* variables, scrip
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from importlib import resources
 from ipaddress import ip_network
 from typing import Any
@@ -19,6 +18,8 @@ USER = "notebook"
 CONTAINER = "mariadb"
 SOCKET = "/run/mysqld/mysqld.sock"
 UID = 999  # of `mysql` in the public image
+# Read at once: whoever makes a database serves others meanwhile.
+SCRIPTS = {file.name: file.read_text() for file in resources.files(__package__).iterdir() if file.name.endswith(".sql")}
 
 
 class AddressKind(StrEnum):
@@ -63,16 +64,9 @@ def mebibytes(quantity: str) -> int:
     return int(number) * (1024 if unit == "Gi" else 1)
 
 
-@cache
-def _scripts() -> dict[str, str]:
-    folder = resources.files("shared.manifests")
-    return {file.name: file.read_text() for file in folder.iterdir() if file.name.endswith(".sql")}
-
-
 def init_scripts() -> Manifest:
     """What an empty database runs first. Named after its content, shared by all, never changed."""
-    scripts = _scripts()
-    digest = hashlib.sha256("".join(f"{file}\0{scripts[file]}\0" for file in sorted(scripts)).encode()).hexdigest()
+    digest = hashlib.sha256("".join(f"{file}\0{SCRIPTS[file]}\0" for file in sorted(SCRIPTS)).encode()).hexdigest()
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -85,7 +79,7 @@ def init_scripts() -> Manifest:
                 "app.kubernetes.io/managed-by": "playground",
             },
         },
-        "data": dict(sorted(scripts.items())),
+        "data": dict(sorted(SCRIPTS.items())),
         "immutable": True,
     }
 

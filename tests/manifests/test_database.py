@@ -243,7 +243,7 @@ def test_init_scripts_are_named_after_their_content_and_never_change(monkeypatch
     assert list(scripts["data"]) == ["10-samples.sql", "20-accounts.sql"], "what proves the start is the last"
     assert scripts["immutable"] is True
     assert "playground.dev/plane" not in scripts["metadata"]["labels"], "no life takes it away"
-    monkeypatch.setattr("shared.manifests.mariadb._scripts", lambda: {"10-other.sql": "SELECT 1;"})
+    monkeypatch.setattr("shared.manifests.mariadb.SCRIPTS", {"10-other.sql": "SELECT 1;"})
     assert init_scripts()["metadata"]["name"] != scripts["metadata"]["name"]
 
 
