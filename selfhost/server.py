@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from selfhost.errors import CannotStart
 from selfhost.tls import server_context
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 25.0
 """Seconds that requests in flight get at the stop: longer than any answer of ours may take."""
+
+UNDER_TLS = "Fatal error on SSL protocol"  # uvloop's words
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +82,21 @@ def _port(text: str) -> int:
 def _loop() -> asyncio.AbstractEventLoop:
     import uvloop
 
-    return uvloop.new_event_loop()
+    loop = uvloop.new_event_loop()
+    loop.set_exception_handler(_told)
+    return loop
+
+
+def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """As the default has it, but for what uvloop (its issues 506 and 685) takes for an error and is none.
+
+    A watch or a command that we end while something arrives: nobody wants to read of that.
+    """
+    error = context.get("exception")
+    if context["message"] == UNDER_TLS and isinstance(error, RuntimeError) and "closed" in str(error):
+        _log.debug("%s: %s", context["message"], error)
+    else:
+        loop.default_exception_handler(context)
 
 
 async def _serve(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests import cluster_fixture
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What uses a cluster stays in one process of several, one after the other; what is long begins first."""
     for item in items:

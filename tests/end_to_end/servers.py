@@ -29,8 +29,6 @@ from tests.end_to_end.sources import Source
 PLUGIN_PATIENCE = 20.0  # seconds after which the notebook plugin hangs up
 NEVER = "0 0 0 1 1 *"  # but on the first of January
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-# What uvloop says where a TLS connection is closed while something arrives (its issues 506 and 685); nothing is lost.
-CLOSED_UNDER_TLS = re.compile(r"Fatal error on SSL protocol\n.*\n.*\nTraceback .*(?:\n  .*)*\nRuntimeError: .* closed")
 CLAIM = 31.0  # seconds after which a claim of the dead is over
 
 
@@ -243,6 +241,6 @@ def running(folder: Path, namespace: Namespace, **settings: str) -> Iterator[Ser
         server.start()
         yield server
         server.stop()
-        assert "Traceback" not in CLOSED_UNDER_TLS.sub("", server.log()), server.log()[-5000:]
+        assert "Traceback" not in server.log(), server.log()[-5000:]
     finally:
         server.kill()

@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the pack
 from harness import HERE, Api, Cluster
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     for item in items:  # where several processes run tests, one of them has all clusters: the machine holds few
         if item.path.is_relative_to(HERE):
