@@ -77,8 +77,7 @@ class Kubernetes(Network):
         self.most_at_once: dict[str, int] = defaultdict(int)  # owner → most generations with a replica
         self.forbidden: set[str] = set()  # `verb resource`
         self.cuts = 0
-        self._version = 0
-        self._serial = 0
+        self._version = self._serial = 0
         self._history: list[tuple[int, str, Object]] = []
         self._forgotten = 0
         self._news = asyncio.Condition()
@@ -103,9 +102,8 @@ class Kubernetes(Network):
         await self.through("delete", kind, name, lambda: self._delete(kind, name, uid, version))
 
     async def page(self, kind: str, labels: str = "", fields: str = "", after: str = "", limit: int = 500) -> Page:
-        return await self.through(
-            "page", kind, labels or fields, lambda: self._page(kind, labels, fields, after, min(limit, self.page_size))
-        )
+        most = min(limit, self.page_size)
+        return await self.through("page", kind, labels or fields, lambda: self._page(kind, labels, fields, after, most))
 
     async def run(self, pod: str, container: str, argv: Sequence[str]) -> Output:
         return await self.through("run", "Pod", pod, lambda: self._run(pod, argv))
