@@ -13,7 +13,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from selfhost import leases_told as told
-from selfhost.leases_client import CA, CERT, KEY, SERVER, Access, LeasesClient, NoAnswer, NotSet, Refused
+from selfhost.leases_client import Access, LeasesClient, NoAnswer, NotSet, Refused
+from selfhost.plugin import CA, CERT, KEY, SERVER
 
 EVERY = 5.0  # seconds between two questions of --watch
 REFUSED, USAGE, NO_ANSWER = 1, 2, 3  # exit codes

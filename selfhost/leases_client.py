@@ -12,12 +12,10 @@ from urllib.parse import quote
 import aiohttp
 from dotenv import dotenv_values
 
+from selfhost.plugin import CA, CERT, FILE, KEY, SERVER
+
 SECONDS = 20.0  # an answer may take
 PAGE = 200  # leases or events asked for at once
-SERVER, CA, CERT, KEY = (
-    f"SQLFLOW_PLAYGROUND_{name}" for name in ("SERVRE", "SERVER_CA", "CLIENT_CERT", "CLIENT_KEY")
-)  # the first is spelled so by the plugin
-FILE = "SQLFLOW_JUPYTER_ENV_PATH"
 USUAL_FILE = ".playground/sqlflow_playground.env"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from selfhost import plugin
 from selfhost.certs import CA_DAYS, CLIENT_DAYS, CertificateProblem, KeyStore, folder_name, kept_as
 from selfhost.errors import CannotStart
 from shared.adapters.canary_http import USER as CANARY
@@ -18,8 +19,7 @@ from shared.edge import settings
 
 TENANT = "default"
 NOTEBOOK = "sqlflow_playground.env"
-SQLFLOW_SERVER = "SQLFLOW_SERVER"
-UNSET = f"# {SQLFLOW_SERVER}=host:port    # your SQLFlow server: the plugin does not start without"
+UNSET = f"# {plugin.SQLFLOW_SERVER}=host:port    # your SQLFlow server: the plugin does not start without"
 RENEWED = timedelta(days=30)  # before its end a certificate is issued anew
 
 
@@ -57,7 +57,7 @@ class Files:
 
     @property
     def notebook(self) -> Path:
-        """The plugin's settings (`SQLFLOW_JUPYTER_ENV_PATH`)."""
+        """The plugin's settings (`plugin.FILE`)."""
         return self.folder / NOTEBOOK
 
     @property
@@ -148,15 +148,15 @@ def write_notebook_settings(files: Files, url: str, user: str, sqlflow_server: s
     """
     certificate, key = files.pair(user)
     lines = {
-        "SQLFLOW_PLAYGROUND_USER_ID_ENV": "SQLFLOW_USER_ID",
-        "SQLFLOW_USER_ID": user,
-        "SQLFLOW_PLAYGROUND_SERVRE": url,  # spelled so by the plugin
-        "SQLFLOW_PLAYGROUND_SERVER_CA": str(files.ca),
-        "SQLFLOW_PLAYGROUND_CLIENT_KEY": str(key),
-        "SQLFLOW_PLAYGROUND_CLIENT_CERT": str(certificate),
+        plugin.USER_ID_IN: plugin.USER_ID,
+        plugin.USER_ID: user,
+        plugin.SERVER: url,
+        plugin.CA: str(files.ca),
+        plugin.KEY: str(key),
+        plugin.CERT: str(certificate),
     }
     kept = _sqlflow_server(files.notebook)
-    server = f"{SQLFLOW_SERVER}={quoted(sqlflow_server)}" if sqlflow_server else kept
+    server = f"{plugin.SQLFLOW_SERVER}={quoted(sqlflow_server)}" if sqlflow_server else kept
     text = "".join(f"{line}\n" for line in (server or UNSET, *(f"{name}={quoted(lines[name])}" for name in lines)))
     partial = files.notebook.with_suffix(".part")
     partial.write_text(text, encoding="utf-8")
@@ -167,7 +167,7 @@ def write_notebook_settings(files: Files, url: str, user: str, sqlflow_server: s
 def _sqlflow_server(file: Path) -> str:
     """The line that names it, as somebody wrote it."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return next((line for line in lines if re.match(rf"\s*(export\s+)?{SQLFLOW_SERVER}\s*=\s*\S", line)), "")
+    return next((line for line in lines if re.match(rf"\s*(export\s+)?{plugin.SQLFLOW_SERVER}\s*=\s*\S", line)), "")
 
 
 def quoted(value: str) -> str:

@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 
 from selfhost import leases_cli
 from selfhost.cli import app
-from selfhost.leases_client import CA, CERT, FILE, KEY, SERVER, Access, NotSet
+from selfhost.leases_client import Access, NotSet
+from selfhost.plugin import CA, CERT, FILE, KEY, SERVER
 from shared.domain.leases import Owner
 from shared.domain.policy import DAY
 from shared.domain.steering import NO_ARCHIVE
