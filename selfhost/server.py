@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         level = settings.LOG_LEVEL.read(os.environ)
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         options = _options(argv)
+        gc.disable()  # until it listens: what importing makes is no garbage, and to look for it is a fifth of a start
         with asyncio.Runner(loop_factory=_loop) as runner:
             runner.run(_serve(options))
     except (CannotStart, SettingError) as error:
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:  # before there was a handler for it
         return 130
+    finally:
+        gc.enable()
     return 0
 
 
@@ -130,6 +133,7 @@ async def _serve(options: argparse.Namespace) -> None:
         await _begin(startup)
     # What importing made stays for good, and a full collection that looks through it stalls everybody for 100 ms.
     gc.freeze()
+    gc.enable()
     try:
         port = await front.start(options.host, options.port)
         timers.start()
