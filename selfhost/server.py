@@ -96,8 +96,8 @@ def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     A watch or a command that we end while something arrives: nobody wants to read of that.
     """
     error = context.get("exception")
-    if context["message"] == UNDER_TLS and isinstance(error, RuntimeError) and "closed" in str(error):
-        _log.debug("%s: %s", context["message"], error)
+    if context.get("message") == UNDER_TLS and isinstance(error, RuntimeError) and "closed" in str(error):
+        _log.debug("%s: %s", UNDER_TLS, error)
     else:
         loop.default_exception_handler(context)
 

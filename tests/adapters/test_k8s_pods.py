@@ -150,6 +150,20 @@ async def test_a_cluster_that_does_not_answer_is_told_to_all_who_wait_and_the_ne
         assert await names(states) == {"a-0"}
 
 
+async def test_a_list_that_fails_for_a_moment_ends_no_wait(kubernetes, pods):
+    await make(kubernetes, "a-0", of="a")
+    failures = iter([Fate.LOST] * 3)
+
+    async def gate(request: Request) -> Fate | None:
+        own = request.verb == "page" and database.GENERATION in request.name and request.moment == "before"
+        return next(failures, None) if own else None
+
+    kubernetes.gate = gate
+    async with aclosing(pods.follow("a")) as states:
+        assert await names(states) == {"a-0"}
+    assert next(failures, None) is None, "it did fail"
+
+
 async def test_when_nobody_waits_there_is_no_watch(kubernetes, pods):
     before = asyncio.all_tasks()
     async with aclosing(pods.follow("a")) as first:

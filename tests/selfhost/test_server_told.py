@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from selfhost.server import UNDER_TLS, _told
+from selfhost.server import UNDER_TLS, _loop, _told
 
 CLOSED = "unable to perform operation on <TCPTransport closed=True reading=False 0x1>; the handler is closed"
 
@@ -35,3 +35,9 @@ def test_only_a_connection_closed_while_something_arrives_is_not_told(
     context = {"message": message} | ({"exception": exception} if exception else {})
     _told(cast(Any, loop), context)
     assert loop.told == ([context] if is_told else [])
+
+
+def test_the_servers_loop_tells_it_so() -> None:
+    loop = _loop()
+    assert loop.get_exception_handler() is _told  # type: ignore[attr-defined]
+    loop.close()

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from shared.adapters.k8s.api import Api, Change
-from shared.adapters.k8s.watching import Seen, everything, relisted, tail
+from shared.adapters.k8s.watching import Seen, everything, patiently, relisted, tail
 from shared.manifests import database
 
 # What comes to who waits: a change, the news that the watch has begun (None), or why it ended.
@@ -34,8 +34,9 @@ class Pods:
     async def follow(self, generation: str) -> AsyncGenerator[Seen]:
         """The pods of one life, again after every change; never ends by itself.
 
-        What is there when it begins is seen. Raises ClusterUnavailable if the watch cannot be kept up.
+        What is there when it begins is seen. Raises ClusterUnavailable if watching or listing failed six times.
         """
+        mine = self.selector(generation)
         inbox: _Inbox = asyncio.Queue()
         self._inboxes.setdefault(generation, set()).add(inbox)
         if self._watch is None:
@@ -51,7 +52,7 @@ class Pods:
                 if isinstance(news, Exception):
                     raise news
                 if news is None:
-                    pods, version = await everything(self._api, "Pod", self.selector(generation))
+                    pods, version = await patiently(lambda: everything(self._api, "Pod", mine))
                     seen = relisted(seen, pods)
                 elif seen is not None and int(news.object["metadata"]["resourceVersion"]) > int(version):
                     seen.apply(news)

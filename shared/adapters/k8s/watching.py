@@ -42,6 +42,16 @@ async def everything(api: Api, kind: str, labels: str = "", fields: str = "") ->
         return objects, page.version
 
 
+async def patiently[T](act: Callable[[], Awaitable[T]]) -> T:
+    """What `act` returns, tried again five times while the cluster does not answer. Raises ClusterUnavailable."""
+    for attempt in range(RETRIES):
+        try:
+            return await act()
+        except ClusterUnavailable:
+            await asyncio.sleep(PAUSE * 2**attempt)
+    return await act()
+
+
 async def follow(api: Api, kind: str, labels: str = "", fields: str = "") -> AsyncGenerator[Seen]:
     """What is there, again after every change; never ends by itself.
 
