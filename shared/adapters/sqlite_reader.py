@@ -1,7 +1,7 @@
 """All of a process's reads of its SQLite file: one thread, one hop to it for whatever has queued up.
 
-A read takes 20 µs and the way to the thread and back several times that, so while one group is
-read, the next gathers. A fault of one read is that read's alone.
+A point read takes less than the way to the thread and back, so while one group is read, the next
+gathers. A fault of one read is that read's alone.
 """
 
 import asyncio

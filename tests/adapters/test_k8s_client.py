@@ -55,6 +55,13 @@ async def test_whatever_is_asked_of_the_api_server_waits_for_its_turn(monkeypatc
     assert turns == [1, 1, 1, 1, 1, HANDSHAKE, HANDSHAKE]
 
 
+async def test_some_requests_go_at_once_and_the_others_spread(monkeypatch: pytest.MonkeyPatch):
+    made = []
+    monkeypatch.setattr(module, "Pacing", lambda *bucket: made.append(bucket) or Pacing(*bucket))
+    async with served(answering(200)):
+        assert made == [(module.RATE, module.BURST)]
+
+
 class Waited(Exception):
     """A turn was waited for."""
 

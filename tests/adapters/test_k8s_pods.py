@@ -164,6 +164,51 @@ async def test_a_list_that_fails_for_a_moment_ends_no_wait(kubernetes, pods):
     assert next(failures, None) is None, "it did fail"
 
 
+async def test_who_comes_before_the_others_have_heard_of_its_end_has_a_watch_of_its_own(kubernetes, pods):
+    async with aclosing(pods.follow("a")) as first:
+        assert await names(first) == set()
+        watch = pods._watch
+        with down(kubernetes):
+            await kubernetes.cut_watches()
+            await watch
+        async with aclosing(pods.follow("b")) as second:
+            assert await names(second) == set()
+            await make(kubernetes, "b-0", of="b")
+            assert await names(second) == {"b-0"}
+        with pytest.raises(ClusterUnavailable):
+            await names(first)
+
+
+async def test_who_comes_while_a_new_watch_begins_lists_nothing_before(kubernetes, pods):
+    async with aclosing(pods.follow("a")) as first:
+        assert await names(first) == set()
+    begins, go_on = asyncio.Event(), asyncio.Event()
+
+    async def gate(request: Request) -> Fate | None:
+        if request.verb == "page" and database.GENERATION not in request.name and request.moment == "before":
+            begins.set()
+            await go_on.wait()
+        return None
+
+    kubernetes.gate, asked = gate, len(kubernetes.requests)
+    async with aclosing(pods.follow("a")) as first, aclosing(pods.follow("b")) as second:
+        both = asyncio.gather(names(first), names(second))
+        await begins.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(kubernetes.requests) == asked + 1, "or what happens between list and watch would be missed"
+        go_on.set()
+        assert await both == [set(), set()]
+
+
+async def test_nobody_lists_all_pods_there_are(kubernetes, pods, monkeypatch):
+    page, limits = kubernetes.page, []
+    monkeypatch.setattr(kubernetes, "page", lambda *of, **how: limits.append(how.get("limit")) or page(*of, **how))
+    async with aclosing(pods.follow("a")) as states:
+        assert await names(states) == set()
+    assert limits == [1, None], "one to know since when to watch, then its own"
+
+
 async def test_when_nobody_waits_there_is_no_watch(kubernetes, pods):
     before = asyncio.all_tasks()
     async with aclosing(pods.follow("a")) as first:

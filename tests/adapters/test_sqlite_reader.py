@@ -53,6 +53,19 @@ async def test_a_fault_of_one_read_is_that_reads_alone(reader: Reader):
     assert isinstance(answers[2], KeyError)
 
 
+async def test_after_a_fault_of_the_file_the_next_read_has_another_connection(
+    file: LeaseFile, reader: Reader, monkeypatch: pytest.MonkeyPatch
+):
+    connect, made = file.connect, []
+    monkeypatch.setattr(file, "connect", lambda **how: made.append(how) or connect(**how))
+    for _ in range(2):
+        assert await reader.read("SELECT 1", (), number) == 1
+    with pytest.raises(StoreUnavailable):
+        await reader.read("SELECT nothing", (), number)
+    assert await reader.read("SELECT 2", (), number) == 2
+    assert made == [{"reads": True}] * 2
+
+
 async def test_nobody_reads_for_who_gave_up(reader: Reader):
     reading, go_on, read = Event(), Event(), []
 

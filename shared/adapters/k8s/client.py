@@ -43,8 +43,8 @@ PATHS = {
     "StatefulSet": "/apis/apps/v1/namespaces/{namespace}/statefulsets",
 }
 # Turns of one process in a second, and at once. A request takes 0.3 to 0.5 ms of the loop, and four times that where it
-# opens a connection: a burst of 32 cold starts, unpaced, had everybody else's heartbeat wait for 0.2 s. One start is 17
-# turns and waits for none of them.
+# opens a connection: a burst of 32 cold starts, unpaced, had everybody else's heartbeat wait for 0.2 s. One start is
+# about 20 turns, the last of them when its pod runs, and waits for hardly one.
 RATE, BURST = 120, 20
 HANDSHAKE = 4  # turns
 POOL = 16  # connections for short requests: with answers in 50 ms still as many requests as RATE
