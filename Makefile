@@ -12,7 +12,7 @@ test: venv  ## everything that proves it, on the development cluster
 	@MODEL_EXAMPLES=2000 $(PYTHON) -m pytest -n 2 tests infra/devcluster/tests
 
 test-fast: venv  ## what needs no cluster
-	@$(PYTHON) -m pytest -n 3 tests -m "not cluster and not slow"
+	@$(PYTHON) -m pytest -n 4 tests -m "not cluster and not slow"
 
 check: venv  ## formatting, types, architecture
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports

@@ -71,9 +71,8 @@ def bare_disk(folder: Path, rate: float, seconds: float) -> float:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of processor time that a process has taken."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    """Seconds of processor time that a process and its children have taken."""
+    return sum(_cpu(each) for each in _family(pid))
 
 
 def waited(pid: int) -> float:
@@ -82,7 +81,21 @@ def waited(pid: int) -> float:
 
 
 def memory(pid: int) -> float:
-    """What a process holds resident, in MB (10^6 bytes)."""
+    """What a process and its children hold resident, in MB (10^6 bytes)."""
+    return sum(_memory(each) for each in _family(pid))
+
+
+def _family(pid: int) -> list[int]:
+    children = (task.read_text().split() for task in Path(f"/proc/{pid}/task").glob("*/children"))
+    return [pid, *(int(child) for each in children for child in each)]
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def _memory(pid: int) -> float:
     found = re.search(r"^VmRSS:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) * 1024 / 1e6

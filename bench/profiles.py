@@ -2,7 +2,7 @@
 
 A sample belongs to the layer of its innermost Python frame; what C code does counts for the frame
 that called it, so a system call to send counts as sending. Shares of the samples are shown as
-microseconds of the processor time that a beat takes of the server, both threads.
+microseconds of the processor time that a beat takes of the server, the process that commits included.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ LAYERS = (
     ("store, on the loop", r"shared/adapters/(sqlite|items)"),
     ("the function and its domain", r"functions/heart_beat\.py |shared/"),
 )  # fmt: skip
-WRITER = "SQLite and its fsync, in the writer's thread"
+WRITER = "SQLite and its fsync, in the process that commits"
 REST = "everything else"
 
 
@@ -69,7 +69,7 @@ async def _sampled(pid: int, output: Path) -> Counter[str]:
     """Samples by layer."""
     process = await asyncio.create_subprocess_exec(
         str(jupyterhub.home() / "bin" / "py-spy"), "record", "--rate=200", f"--duration={SECONDS}", "--format=raw",
-        f"--output={output}", f"--pid={pid}",
+        f"--output={output}", f"--pid={pid}", "--subprocesses",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -88,7 +88,7 @@ async def _sampled(pid: int, output: Path) -> Counter[str]:
 
 
 def _layer(stack: list[str]) -> str:
-    if any("sqlite_writer.py" in frame and "_outcomes" in frame for frame in stack):
+    if any("sqlite_commits.py" in frame for frame in stack):
         return WRITER
     matched = FRAME.match(stack[-1])
     where = f"{matched[2]} {matched[1].rpartition('.')[2]}" if matched else stack[-1]

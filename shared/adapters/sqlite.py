@@ -5,9 +5,9 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import batched, chain
 from typing import Any, Self
 
+from shared.adapters import sqlite_writes as writes
 from shared.adapters.items import (
     LOOKED_AT,
     Item,
@@ -21,8 +21,7 @@ from shared.adapters.items import (
 )
 from shared.adapters.sqlite_file import LeaseFile
 from shared.adapters.sqlite_reader import Reader
-from shared.adapters.sqlite_writer import Transaction, Writer
-from shared.domain.errors import Conflict
+from shared.adapters.sqlite_writer import Writer
 from shared.domain.leases import Event, Lease, Owner
 from shared.ports.clock import Clock, SystemClock
 from shared.ports.leases import Record
@@ -41,14 +40,6 @@ DUE = (
 )
 # One range of the primary key: a second lower bound would have SQLite begin each page at the range's start.
 PAGE = f"{LEASE} WHERE (owner, id) > (?, ?) AND owner <= ? AND state != 'released' ORDER BY owner, id LIMIT ?"
-# A list that is read once, each row of it followed by a look at the primary key.
-BEAT = (
-    "WITH beat (now, due, owner, id, etag) AS (VALUES {values})"
-    " UPDATE leases SET beat_at = beat.now, due_at = beat.due, etag = beat.etag FROM beat"
-    " WHERE leases.owner = beat.owner AND leases.id = beat.id AND state = 'running'"
-    " AND beat_at < beat.now AND due_at < beat.due AND look_by >= beat.due"
-)
-ROWS = 256  # of one such statement; SQLite takes 32,766 parameters
 LAST = "\x7f"  # behind every owner's key, which is printable ASCII
 
 
@@ -56,7 +47,7 @@ class SqliteStore:
     """The ports `Leases` and `Records` on a file. Make one with `open`; call on one event loop.
 
     Durable means: after the fsync of SQLite's write-ahead log (WAL, synchronous=FULL). Writes are
-    committed in groups by a thread of their own, reads go over a thread and connection of theirs.
+    committed in groups by a process of their own, reads go over a thread and connection of theirs.
     Every method raises StoreUnavailable, saying which file and what happened to it; the next call
     begins anew.
     """
@@ -90,44 +81,15 @@ class SqliteStore:
 
     async def create(self, lease: Lease, event: Event) -> Lease:
         columns, rest = _row(lease)
-
-        def insert(transaction: Transaction) -> Lease:
-            transaction.execute(
-                "DELETE FROM leases WHERE owner = ? AND id = ? AND gone_at <= ?", (*columns[:2], transaction.now)
-            )
-            etag = transaction.etag()
-            done = transaction.execute(
-                "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", (*columns, etag, rest)
-            )
-            if done.rowcount != 1:
-                raise Conflict(f"{lease.id} exists")
-            _insert_event(transaction, event)
-            return replace(lease, etag=str(etag))
-
-        return await self._writer.write(insert)
+        return replace(lease, etag=await self._writer.write(writes.insert, columns, rest, _event_row(event)))
 
     async def replace(self, lease: Lease, event: Event | None = None) -> Lease:
-        (owner, id, *columns), rest = _row(lease)
-
-        def update(transaction: Transaction) -> Lease:
-            etag = transaction.etag()
-            done = transaction.execute(
-                "UPDATE leases SET state = ?, due_at = ?, beat_at = ?, look_by = ?, gone_at = ?, etag = ?, rest = ?"
-                " WHERE owner = ? AND id = ? AND etag = ? AND (gone_at IS NULL OR gone_at > ?)",
-                (*columns, etag, rest, owner, id, _number(lease.etag), transaction.now),
-            )
-            if done.rowcount != 1:
-                raise Conflict(f"{lease.id} was written by somebody else or is gone")
-            if event is not None:
-                _insert_event(transaction, event)
-            if lease.gone_at is not None:
-                transaction.forget()  # whoever makes a tombstone removes some
-            return replace(lease, etag=str(etag))
-
-        return await self._writer.write(update)
+        columns, rest = _row(lease)
+        row = None if event is None else _event_row(event)
+        return replace(lease, etag=await self._writer.write(writes.update, columns, rest, row, lease.etag))
 
     async def beat(self, owner: Owner, id: str, now: float, due: float) -> bool:
-        return await self._writer.write_each(_beat, (now, due, owner.key, item_id(Lease, id)))
+        return await self._writer.write(writes.beat, owner.key, item_id(Lease, id), now, due)
 
     async def due(self, now: float, limit: int) -> Sequence[Lease]:
         return await self._reader.read(DUE, (*LOOKED_AT, now, limit), lambda rows: leases_from(map(_item, rows)))
@@ -162,30 +124,19 @@ class SqliteStore:
 
     async def write(self, record: Record) -> Record:
         item = to_item(record)
-        text = json.dumps(item)
-
-        def put(transaction: Transaction) -> Record:
-            etag = transaction.etag()
-            if record.etag:
-                done = transaction.execute(
-                    "UPDATE records SET etag = ?, item = ? WHERE id = ? AND etag = ?",
-                    (etag, text, item["id"], _number(record.etag)),
-                )
-            else:
-                done = transaction.execute(
-                    "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (item["id"], etag, text)
-                )
-            if done.rowcount != 1:
-                raise Conflict(f"the record {record.name} was written by somebody else")
-            return replace(record, etag=str(etag))
-
-        return await self._writer.write(put)
+        written = self._writer.write(writes.put, item["id"], record.name, json.dumps(item), record.etag)
+        return replace(record, etag=await written)
 
 
 def _row(lease: Lease) -> tuple[tuple[Any, ...], str]:
     """A lease's columns (without its etag) and the JSON of the rest."""
     item = to_item(lease)
     return tuple(item[name] for name in COLUMNS), _rest(item)
+
+
+def _event_row(event: Event) -> tuple[Any, ...]:
+    item = to_item(event)
+    return item["owner"], item["id"], _rest(item)
 
 
 def _rest(item: Item) -> str:
@@ -202,29 +153,3 @@ def _place(token: str) -> tuple[str, str]:
     """Owner's key and item id behind which a page begins."""
     owner, _, id = token.rpartition("/")
     return owner, id
-
-
-def _beat(transaction: Transaction, beats: Sequence[tuple[float, float, str, str]]) -> list[bool]:
-    """Which of the beats (now, due, owner's key, item's id) their leases took, by one statement for all."""
-    rows, taken = [(*beat, transaction.etag()) for beat in beats], 0
-    for part in batched(rows, ROWS, strict=False):
-        values = ", ".join(["(?, ?, ?, ?, ?)"] * len(part))
-        taken += transaction.execute(BEAT.format(values=values), tuple(chain.from_iterable(part))).rowcount
-    if taken == len(rows):
-        return [True] * taken
-    query = "SELECT 1 FROM leases WHERE owner = ? AND id = ? AND etag = ?"
-    return [transaction.execute(query, row[2:]).fetchone() is not None for row in rows]
-
-
-def _insert_event(transaction: Transaction, event: Event) -> None:
-    item = to_item(event)
-    done = transaction.execute(
-        "INSERT INTO events VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (item["owner"], item["id"], _rest(item))
-    )
-    if done.rowcount != 1:
-        raise Conflict(f"the event {event.id} exists")
-
-
-def _number(etag: str) -> int:
-    """The etag as the file holds it; -1, which nothing has, for what never came from here."""
-    return int(etag) if etag.isascii() and etag.isdecimal() and len(etag) < 19 else -1

@@ -1,52 +1,41 @@
-"""All of a process's writes to its SQLite file: one thread, one transaction for whatever has queued up.
+"""All of a process's writes to its SQLite file: one transaction for whatever has queued up.
 
 An fsync costs the same for one write as for a hundred, so while one transaction commits, the next
-batch gathers. A caller hears of its write after COMMIT returned, and never before; what concerns
-one write alone (a conflict) undoes that one alone and leaves the rest of its batch.
+batch gathers. It is committed in a process of its own (`sqlite_commits`); a caller hears of its write
+after COMMIT returned there, and never before.
 """
 
 import asyncio
-import random
-import sqlite3
+import os
+import pickle
+import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate
 
+from shared.adapters.sqlite_commits import LENGTH, Outcome, message
 from shared.adapters.sqlite_file import LeaseFile
+from shared.adapters.sqlite_writes import Transaction
 from shared.domain.errors import StoreUnavailable
 from shared.ports.clock import Clock
 
 # Seconds from one transaction's begin to the next one's, while more than one write comes at once: fewer and larger ones
 # take two thirds of the processor time at 2,000 beats a second.
 PACE = 0.002
-FORGOTTEN = 16  # expired tombstones removed by one transaction at most
+ROOT = Path(__file__).parents[2]
+# -S: nothing of site-packages is needed, and looking for it is half of the start. -P: nor of the working directory.
+PROGRAM = (sys.executable, "-S", "-P", "-m", "shared.adapters.sqlite_commits")
 
 
-class Transaction:
-    """A transaction that is open: where it writes, its time, and the etags it hands out."""
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A function of `sqlite_writes`, what it takes after the transaction, and who waits for what it returns."""
 
-    def __init__(self, connection: sqlite3.Connection, now: float):
-        self.execute = connection.execute
-        self.now = now
-
-    def etag(self) -> int:
-        """An etag that nothing in this file ever had: a slot that is made anew must not bring an old one back."""
-        return random.getrandbits(59)  # 18 digits, which SQLite holds
-
-    def forget(self) -> None:
-        """Remove some expired tombstones."""
-        self.execute(
-            "DELETE FROM leases WHERE rowid IN (SELECT rowid FROM leases WHERE gone_at <= ? LIMIT ?)",
-            (self.now, FORGOTTEN),
-        )
-
-
-type Job = Callable[[Transaction, Sequence[Any]], Sequence[Any]]
-type Waiting = list[tuple[Any, asyncio.Future[Any]]]
-type Outcome = tuple[Sequence[Any], Exception | None]
-
-OF_ONE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    write: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    future: asyncio.Future[Any]
 
 
 class Writer:
@@ -54,31 +43,24 @@ class Writer:
 
     def __init__(self, file: LeaseFile, clock: Clock, patience: float):
         self._file, self._clock, self._patience = file, clock, patience
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="leases-write")
         self._loop = asyncio.get_running_loop()
-        self._queue: dict[Job, Waiting] = {}
+        self._queue: list[_Write] = []
         self._pump: asyncio.Task[None] | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._process: Process | None = None
         self._closed = False
 
-    async def write[T](self, job: Callable[[Transaction], T]) -> T:
-        """What `job` returned, once that is durable, or what it raised, and then it wrote nothing.
+    async def write[**P, T](
+        self, write: Callable[Concatenate[Transaction, P], T], *arguments: P.args, **_: P.kwargs
+    ) -> T:
+        """What a function of `sqlite_writes` returned, once that is durable, or what it raised: then it wrote nothing.
 
         Raises StoreUnavailable if the commit failed or took longer than `patience` seconds: nothing
         is known of the write then, and it may yet come. Cancelling does not undo it either.
         """
-        return await self.write_each(lambda transaction, _: [job(transaction)], None)
-
-    async def write_each[I, T](self, job: Callable[[Transaction, Sequence[I]], Sequence[T]], item: I) -> T:
-        """As `write`, but `job` is called once for the items of all who gave that function meanwhile.
-
-        It returns one outcome an item; what it raises, all of them hear. Each statement gives up the
-        interpreter and waits to have it back, beside a busy loop for milliseconds: the fewer the better.
-        """
         if self._closed:
             raise StoreUnavailable(f"{self._file.path}: it was closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.setdefault(job, []).append((item, future))
+        self._queue.append(_Write(write, arguments, future))
         if self._pump is None:
             self._pump = self._loop.create_task(self._commit_queue())
         try:
@@ -93,88 +75,51 @@ class Writer:
         self._closed = True
         if self._pump is not None:
             await asyncio.shield(self._pump)
-        await self._loop.run_in_executor(self._thread, self._checkpoint)
-        self._thread.shutdown(wait=False)
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            await self._process.wait()
 
     async def _commit_queue(self) -> None:
         try:
             while self._queue:
                 began = self._loop.time()
-                batch, self._queue = self._queue, {}
-                jobs = [(job, [item for item, _ in waiting]) for job, waiting in batch.items()]
-                try:
-                    outcomes = await self._loop.run_in_executor(self._thread, self._outcomes, jobs)
-                except RuntimeError:  # the interpreter is ending and the thread takes no more work
-                    outcomes = [((), StoreUnavailable(f"{self._file.path}: it was closed"))] * len(jobs)
-                for waiting, outcome in zip(batch.values(), outcomes, strict=True):
-                    _tell(waiting, *outcome)
-                if sum(map(len, batch.values())) > 1:
+                batch, self._queue = self._queue, []
+                for write, (result, error) in zip(batch, await self._outcomes(batch), strict=True):
+                    if write.future.done():
+                        continue  # nobody waits for it any more
+                    if error is None:
+                        write.future.set_result(result)
+                    else:
+                        write.future.set_exception(error)
+                if len(batch) > 1:
                     await asyncio.sleep(max(0.0, began + PACE - self._loop.time()))
         finally:
             self._pump = None
 
-    def _outcomes(self, jobs: list[tuple[Job, list[Any]]]) -> list[Outcome]:
-        """In the thread: commit the jobs. Whatever goes wrong is an outcome and reaches every caller."""
+    async def _outcomes(self, batch: Sequence[_Write]) -> list[Outcome]:
         try:
-            with self._file.explained():
-                return self._commit(jobs)
-        except Exception as error:
-            with suppress(sqlite3.Error):
-                self._disconnect()
-            self._connection = None  # the next batch begins with a new one
-            detail = error.detail if isinstance(error, StoreUnavailable) else f"{self._file.path}: {error!r}"
-            return [((), _caused(StoreUnavailable(detail, retry_after=5), error)) for _ in jobs]
+            return await self._committed([(write.write, write.arguments) for write in batch])
+        except (OSError, EOFError) as error:
+            detail = f"{self._file.path}: the process that commits ended or cannot be started ({error})"
+            return [(None, StoreUnavailable(detail, retry_after=5))] * len(batch)
 
-    def _commit(self, jobs: list[tuple[Job, list[Any]]]) -> list[Outcome]:
-        with self._file.locked():
-            if self._connection is None:
-                self._connection = self._file.connect()
-            execute = self._connection.execute
-            execute("BEGIN IMMEDIATE")
-            transaction = Transaction(self._connection, self._clock.now())
-            outcomes: list[Outcome] = []
-            several = len(jobs) > 1  # otherwise the transaction itself is what a fault undoes
-            for job, items in jobs:
-                if several:
-                    execute("SAVEPOINT job")
-                try:
-                    outcomes.append((job(transaction, items), None))
-                except Exception as error:
-                    if isinstance(error, sqlite3.Error) and not isinstance(error, OF_ONE):
-                        raise  # the file's trouble: SQLite may have undone the whole transaction by now
-                    execute("ROLLBACK TO job" if several else "ROLLBACK")
-                    outcomes.append(((), error))
-                if several:
-                    execute("RELEASE job")
-            if self._connection.in_transaction:
-                execute("COMMIT")
+    async def _committed(self, writes: list[Any]) -> list[Outcome]:
+        """Raises OSError or EOFError, and the next one begins with a new process."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            path, environment = os.fspath(self._file.path), {**os.environ, "PYTHONPATH": str(ROOT)}
+            # A session of its own: Ctrl-C in the server's terminal is the server's to hear.
+            process = self._process = await asyncio.create_subprocess_exec(
+                *PROGRAM, path, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
+            )
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(message((self._clock.now(), writes)))
+            (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+            outcomes: list[Outcome] = pickle.loads(await process.stdout.readexactly(length))
             return outcomes
-
-    def _checkpoint(self) -> None:
-        """Leave everything in the file itself, unless another process is at it, and close it."""
-        try:
-            with suppress(sqlite3.Error, OSError), self._file.locked(wait=False):
-                if self._connection is not None:
-                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            self._disconnect()
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()  # which rolls back what is open
-            self._connection = None
-
-
-def _tell(waiting: Waiting, results: Sequence[Any], error: Exception | None) -> None:
-    for number, (_, future) in enumerate(waiting):
-        if future.done():
-            continue  # nobody waits for it any more
-        if error is None:
-            future.set_result(results[number])
-        else:
-            future.set_exception(error)
-
-
-def _caused(error: Exception, cause: Exception) -> Exception:
-    error.__cause__ = cause
-    return error
+        except (OSError, EOFError):
+            self._process = None
+            process.stdin.close()
+            await process.wait()
+            raise

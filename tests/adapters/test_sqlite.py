@@ -16,8 +16,9 @@ import pytest
 
 from shared.adapters import sqlite
 from shared.adapters.sqlite import SqliteStore
+from shared.adapters.sqlite_commits import Commits
 from shared.adapters.sqlite_file import LeaseFile
-from shared.adapters.sqlite_writer import FORGOTTEN, Transaction
+from shared.adapters.sqlite_writes import FORGOTTEN, Transaction, put
 from shared.domain.errors import Conflict, StoreUnavailable
 from shared.domain.leases import Lease, Owner, State
 from tests.contract.conftest import TurnedClock
@@ -46,13 +47,13 @@ async def store(path: Path, clock: TurnedClock) -> AsyncIterator[SqliteStore]:
 def batches(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many writes each transaction held."""
     sizes: list[int] = []
-    commit = store._writer._commit
+    commit = store._writer._committed
 
-    def counted(jobs: Any) -> Any:
-        sizes.append(sum(len(items) for _, items in jobs))
-        return commit(jobs)
+    async def counted(writes: list[Any]) -> Any:
+        sizes.append(len(writes))
+        return await commit(writes)
 
-    monkeypatch.setattr(store._writer, "_commit", counted)
+    monkeypatch.setattr(store._writer, "_committed", counted)
     return sizes
 
 
@@ -75,16 +76,14 @@ async def test_what_queues_up_is_committed_at_once(store: SqliteStore, batches: 
     assert all(beats) and batches == [30, 30]
 
 
-async def test_beats_that_queue_up_are_one_statement_and_each_hears_its_own(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "ROWS", 4)
+async def test_each_of_the_beats_that_queue_up_hears_its_own(store: SqliteStore, batches: list[int]) -> None:
     created = await asyncio.gather(*(create(store, numbered(n)) for n in range(9)))
     await store.replace(replace(created[2], state=State.HIBERNATED))
     await store.replace(replace(created[5], look_by=T0 + 60))
     owners = [*(lease.owner for lease in created), Owner("default", "nobody"), created[1].owner]
     taken = await asyncio.gather(*(store.beat(owner, "database", T0 + 1, T0 + 61) for owner in owners))
-    assert [number for number, beat in enumerate(taken) if not beat] in ([2, 5, 9, 10], [1, 2, 5, 9])
+    assert batches[-1] == 11
+    assert [number for number, beat in enumerate(taken) if not beat] == [2, 5, 9, 10]
     after = [await store.get(lease.owner, "database") for lease in created]
     assert [number for number, lease in enumerate(after) if lease and lease.beat_at == T0 + 1] == [0, 1, 3, 4, 6, 7, 8]
     assert len({lease.etag for lease in after if lease}) == 9
@@ -133,14 +132,20 @@ async def test_who_gives_up_waiting_breaks_no_group(store: SqliteStore) -> None:
 
 async def test_a_full_disk_fails_the_group_and_nothing_else(store: SqliteStore, path: Path) -> None:
     first = await create(store, numbered(0))
-    await store._writer.write(lambda transaction: transaction.execute("PRAGMA max_page_count = 1").fetchall())
-    many = await asyncio.gather(
-        *(create(store, numbered(n, credentials="x" * 4000)) for n in range(1, 40)), return_exceptions=True
-    )
-    assert {type(outcome) for outcome in many} == {StoreUnavailable}
-    assert "database or disk is full" in str(many[0]) and str(path) in str(many[0])
+    commits = Commits(LeaseFile(path))
+
+    def fill(transaction: Transaction) -> list[Any]:
+        return transaction.execute("PRAGMA max_page_count = 1").fetchall()
+
+    assert [error for _, error in commits.outcomes(T0, [(fill, ())])] == [None]
+    many = commits.outcomes(T0, [(put, (f"record {n}", "one", "x" * 4000, "")) for n in range(40)])
+    assert {(result, type(error)) for result, error in many} == {(None, StoreUnavailable)}
+    assert "database or disk is full" in str(many[0][1]) and str(path) in str(many[0][1])
+    assert rows(path, "SELECT * FROM records") == []
     assert (await store.page("", 100))[0] == [first]
-    await create(store, numbered(1))  # there is room again: a new connection has no such limit
+    [(etag, error)] = commits.outcomes(T0, [(put, ("record", "one", "x", ""))])
+    assert etag and error is None, "there is room again: a new connection has no such limit"
+    commits.close()
 
 
 # Waiting
@@ -209,14 +214,16 @@ async def test_every_connection_writes_ahead_and_waits_for_the_disk(
     store = await SqliteStore.open(path)
     created = await create(store, a_lease())
     assert await store.get(ALICE, "database") == created
+    await store.close()
 
     def asked(transaction: Transaction) -> list[Any]:
         return [transaction.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
 
-    assert await store._writer.write(asked) == ["wal", 2], "the writer's own, in the middle of a transaction"
-    await store.close()
+    commits = Commits(LeaseFile(path))  # what the process that commits does
+    assert commits.outcomes(T0, [(asked, ())]) == [(["wal", 2], None)], "in the middle of a transaction"
+    commits.close()
     LeaseFile(path).connect().close()
-    assert len(opened) >= 4, "to make the tables, to write, to read, and one of ours"
+    assert len(opened) == 4, "to make the tables, to read, to write, and one of ours"
     assert found == [("wal", 2)] * len(opened)
 
 
