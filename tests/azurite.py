@@ -1,4 +1,4 @@
-"""Azurite, Microsoft's emulator of Azure Storage, for tests: queues only, in memory, on a port of its own.
+"""Azurite, Microsoft's emulator of Azure Storage, for tests: queues or blobs, in memory, on a port of its own.
 
 `python -m tests.azurite` installs it with npm (365 MB) into the user's cache, as the first test that
 needs it does; several at once wait for the one that is at it.
@@ -32,12 +32,14 @@ _PACKAGE = Path(__file__).parent / "azurite" / "package.json"
 _FLAGS = ("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent")
 
 
-def install() -> Path:
-    """The `azurite-queue` program, installed if it is missing. Raises RuntimeError saying what it takes."""
+def install(service: str = "queue") -> Path:
+    """The program of one service, `queue` or `blob`, installed if it is missing. Raises RuntimeError saying what
+    it takes.
+    """
     version = json.loads(_PACKAGE.read_text())["dependencies"]["azurite"]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "playground"
     folder = cache / f"azurite-{version}"
-    program = folder / "node_modules" / ".bin" / "azurite-queue"
+    program = folder / "node_modules" / ".bin" / f"azurite-{service}"
     if program.exists():
         return program
     _check_node()
@@ -59,13 +61,15 @@ def _check_node() -> None:
     found = "none" if not shutil.which("node") else subprocess.check_output(["node", "--version"], text=True).strip()
     major = re.match(r"v(\d+)", found)
     if not shutil.which("npm") or not major or int(major[1]) < NODE:
-        raise RuntimeError(f"the queue's tests run Azurite: install Node.js {NODE} or newer with npm (found: {found})")
+        raise RuntimeError(
+            f"tests of queues and blobs run Azurite: install Node.js {NODE} or newer with npm (found: {found})"
+        )
 
 
 @contextmanager
-def running(port: int = 0) -> Iterator[str]:
-    """Run it; the URL of its queue service. What was in it is gone when it ends."""
-    command = [str(install()), "--queueHost", "127.0.0.1", "--queuePort", str(port), *_FLAGS]
+def running(port: int = 0, service: str = "queue") -> Iterator[str]:
+    """Run it; the URL of its service, `queue` or `blob`. What was in it is gone when it ends."""
+    command = [str(install(service)), f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port), *_FLAGS]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert process.stdout
