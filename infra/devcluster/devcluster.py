@@ -20,7 +20,7 @@ $DEVCLUSTER_CACHE  what was built (default: playground/devcluster in $XDG_CACHE_
 $DEVCLUSTER_NET    0..15, one of 16 sets of addresses (default: a free one)
 
 Needs root on Debian or Ubuntu (x86_64), Python >= 3.11, iproute2, util-linux, openssl, perl,
-and Go or pip. README.md beside this file tells more.
+and pip. README.md beside this file tells more.
 """
 
 import argparse

@@ -21,7 +21,19 @@ import time
 from collections.abc import Callable, Iterator
 
 from .progress import Step, logged, sh
-from .settings import ALWAYS, CACHE, HERE, IMAGES, STATE, Failed
+from .settings import (
+    ALWAYS,
+    ARCHIVER,
+    ARCHIVER_NEEDS,
+    CACHE,
+    HERE,
+    IMAGES,
+    REPOSITORY,
+    REQUIREMENTS,
+    STATE,
+    WITH_PIP,
+    Failed,
+)
 
 GIB = 1 << 30
 TEMPORARY = "tmp-"
@@ -65,7 +77,8 @@ def digest(*parts) -> str:
             files = sorted(f for f in part.rglob("*") if f.is_file()) if part.is_dir() else [part]
             for file in files:
                 data = file.read_bytes()
-                whole.update(f"{file.relative_to(HERE)} {len(data)}\n".encode() + data)
+                name = file.relative_to(HERE if file.is_relative_to(HERE) else REPOSITORY)
+                whole.update(f"{name} {len(data)}\n".encode() + data)
         else:
             whole.update(f"{part}\n".encode())
     return whole.hexdigest()[:12]
@@ -86,9 +99,19 @@ def image(name: str) -> Artefact:
     makes = [HERE / "images/build.py"]
     if (HERE / "images" / name).is_dir():
         makes.append(HERE / "images" / name)
+    if name == "archiver":
+        makes += sorted(ARCHIVER.glob("*.py"))
     binary = go_program(name).key if name in GO_PROGRAMS else ""
-    space = {"jupyter": 2 * GIB, "mariadb": GIB}.get(name, GIB // 4)
-    return Artefact(f"image-{name}", digest(*makes, binary), space, make_image)
+    space = {"jupyter": 2 * GIB, "mariadb": GIB, "archiver": GIB // 2}.get(name, GIB // 4)
+    return Artefact(f"image-{name}", digest(*makes, binary, *packages(name)), space, make_image)
+
+
+def packages(name: str) -> list[str]:
+    """What an image has of PyPI in the version that the control plane has too, as pip takes it."""
+    if name != "archiver":
+        return []
+    pinned = dict(re.findall(r"^([a-z-]+)(==\S+)$", REQUIREMENTS.read_text(), re.MULTILINE))
+    return [needed + pinned[needed] for needed in ARCHIVER_NEEDS]
 
 
 def wanted(jupyter: bool = False) -> list[Artefact]:
@@ -339,8 +362,9 @@ def make_image(artefact: Artefact, out: pathlib.Path) -> None:
     env["PATH"] = f"{debs}/usr/bin:{env.get('PATH', '')}:/usr/sbin:/sbin"  # mmdebstrap
     if name in GO_PROGRAMS:
         env["BINARY"] = str(go_program(name).path / name)
-    if name == "jupyter":
+    if name in WITH_PIP:
         env["PIP"] = json.dumps(pip() or ["pip"])
+        env["PACKAGES"] = json.dumps(packages(name))
     with Step(f"image {IMAGES[name]}") as step:
         argv = [sys.executable, HERE / "images/build.py", name, out.parent, out / "image.tar"]
         logged(argv, new_log(artefact.name), step, env=env)

@@ -6,7 +6,7 @@ import platform
 import shutil
 
 from . import artefacts
-from .settings import CACHE, REPOSITORY, STATE, Failed
+from .settings import CACHE, REPOSITORY, STATE, WITH_PIP, Failed
 
 TOOLS = {
     "ip": "iproute2",
@@ -67,7 +67,7 @@ def folders() -> list[str]:
 def building(missing: set[str]) -> list[str]:
     wrong = []
     needs_go = bool(missing & set(artefacts.GO_PROGRAMS)) and not artefacts.machine_go()
-    if (needs_go or "image-jupyter" in missing) and not artefacts.pip():
+    if (needs_go or missing & {f"image-{name}" for name in WITH_PIP}) and not artefacts.pip():
         go = ".".join(map(str, artefacts.go_needed()))
         what = f"Go >= {go}, or pip to install it" if needs_go else "pip"
         wrong.append(f"missing: {what}. Install: apt-get install python3-pip")

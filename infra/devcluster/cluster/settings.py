@@ -32,9 +32,14 @@ IMAGES = {
     "addons": "addons:1",
     "busybox": "busybox:1.35",
     "mariadb": "mariadb:10.11",
+    "archiver": "archiver:1",
     "jupyter": "jupyter:1",
 }
-ALWAYS = ("pause", "addons", "busybox", "mariadb")  # jupyter is large, and only tests want it
+ALWAYS = ("pause", "addons", "busybox", "mariadb", "archiver")  # jupyter is large, and only tests want it
+WITH_PIP = ("archiver", "jupyter")  # what is built from PyPI's packages too
+ARCHIVER = REPOSITORY / "archiver"
+REQUIREMENTS = REPOSITORY / "requirements.txt"
+ARCHIVER_NEEDS = ("azure-storage-blob", "cryptography")  # as pinned there
 COMPONENTS = (
     "etcd",
     "registry",

@@ -2,8 +2,9 @@
 """build.py NAME WORKDIR ARCHIVE: one image of the development cluster as an OCI archive.
 
 devcluster.py calls it with root, mmdebstrap in the PATH, the program of pause
-and addons in $BINARY and, for jupyter, a pip command in $PIP (JSON). It reaches
-only Debian's mirror and PyPI. Not one maintainer script runs.
+and addons in $BINARY and, for jupyter and archiver, a pip command in $PIP and
+the pinned packages in $PACKAGES (JSON). It reaches only Debian's mirror and PyPI.
+Not one maintainer script runs.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import tarfile
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[2]
 SUITE = "bookworm"
 PREFIX = "devcluster.local/"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -221,6 +223,29 @@ def pip_install(root: pathlib.Path, target: pathlib.Path, *packages: str) -> Non
         subprocess.check_call(command, env={**os.environ, "PYTHONHOME": str(root / "usr")})
 
 
+UNUSED_OF_PYTHON = ("/usr/lib/python3*/test/*", "/usr/lib/python3*/idlelib/*")
+
+
+def archiver(root: pathlib.Path) -> tuple[str, dict]:
+    debian(root, ("python3", "libpython3-stdlib", "base-files"), *UNUSED_OF_PYTHON)
+    users(root, "mysql:x:999:999::/nonexistent:/bin/false")
+    site = root / "usr/local/lib/python3.11/dist-packages"
+    pip_install(root, site, *json.loads(os.environ["PACKAGES"]))
+    shutil.rmtree(site / "bin", ignore_errors=True)
+    for source in (REPOSITORY / "archiver").glob("*.py"):
+        put(source, site / "archiver" / source.name, 0o644)
+    # By what is in them: every file gets the time 0, and compiling anew would be most of a start.
+    how = ("-q", "-j2", "--invalidation-mode", "unchecked-hash")
+    compiled = ("/usr/local/lib/python3.11", "/usr/lib/python3.11")
+    command = ["chroot", root, "python3", "-m", "compileall", *how, *compiled]
+    subprocess.check_call(command, stdout=subprocess.DEVNULL)
+    return "archiver:1", {
+        "Entrypoint": ["python3", "-m", "archiver"],
+        "User": "999:999",
+        "Env": [PATH, "LANG=C.UTF-8"],
+    }
+
+
 def jupyter(root: pathlib.Path) -> tuple[str, dict]:
     debian(
         root,
@@ -228,8 +253,7 @@ def jupyter(root: pathlib.Path) -> tuple[str, dict]:
             *("python3", "libpython3-stdlib", "libstdc++6", "dash", "bash", "coreutils", "base-files"),
             *("sed", "grep", "ca-certificates", "tini"),
         ),
-        "/usr/lib/python3*/test/*",
-        "/usr/lib/python3*/idlelib/*",
+        *UNUSED_OF_PYTHON,
     )
     users(root, "jovyan:x:1000:100::/home/jovyan:/bin/bash")
     site = root / "usr/local/lib/python3.11/dist-packages"
@@ -274,7 +298,14 @@ def jupyter(root: pathlib.Path) -> tuple[str, dict]:
     }
 
 
-BUILDERS = {"pause": pause, "addons": addons, "busybox": busybox, "mariadb": mariadb, "jupyter": jupyter}
+BUILDERS = {
+    "pause": pause,
+    "addons": addons,
+    "busybox": busybox,
+    "mariadb": mariadb,
+    "archiver": archiver,
+    "jupyter": jupyter,
+}
 KEPT = {"mariadb": ("run",)}
 
 

@@ -47,7 +47,7 @@ def keys() -> dict[str, str]:
         ("images/pause/main.go", {"pause", "image-pause"}),
         ("images/mariadb/my.cnf", {"image-mariadb"}),
         ("images/jupyter/start-notebook.py", {"image-jupyter"}),
-        ("images/build.py", {f"image-{n}" for n in ("pause", "addons", "busybox", "mariadb", "jupyter")}),
+        ("images/build.py", {f"image-{n}" for n in ("pause", "addons", "busybox", "mariadb", "archiver", "jupyter")}),
         ("README.md", set()),
     ],
 )
@@ -57,6 +57,46 @@ def test_a_changed_source_changes_the_key_of_what_it_makes(sources: pathlib.Path
         text.write("\n")
     after = keys()
     assert {name for name in before if before[name] != after[name]} == changed
+
+
+@pytest.fixture
+def archiver(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A copy of the repository, as far as the image of the archiver is made of it."""
+    copy = tmp_path / "repository"
+    subprocess.run(["mkdir", copy], check=True)
+    subprocess.run(["cp", "-r", artefacts.ARCHIVER, artefacts.REQUIREMENTS, copy], check=True)
+    monkeypatch.setattr(artefacts, "REPOSITORY", copy)
+    monkeypatch.setattr(artefacts, "ARCHIVER", copy / "archiver")
+    monkeypatch.setattr(artefacts, "REQUIREMENTS", copy / "requirements.txt")
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "changed"),
+    [
+        ("archiver/sealed.py", "\n", {"image-archiver"}),
+        ("archiver/new.py", "\n", {"image-archiver"}),
+        ("archiver/__pycache__/new.pyc", "\n", set()),
+        ("requirements.txt", "cryptography==0.0.0\n", {"image-archiver"}),
+        ("requirements.txt", "something==1.0.0\n", set()),
+    ],
+)
+def test_the_archivers_image_is_made_of_its_program_and_what_that_needs(
+    archiver: pathlib.Path, file: str, text: str, changed: set[str]
+) -> None:
+    before = keys()
+    (archiver / file).parent.mkdir(exist_ok=True)
+    with open(archiver / file, "a") as opened:
+        opened.write(text)
+    after = keys()
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_the_archivers_image_has_the_versions_of_the_control_plane() -> None:
+    lines = artefacts.REQUIREMENTS.read_text().splitlines()
+    assert set(artefacts.packages("archiver")) <= set(lines)
+    assert {line.partition("==")[0] for line in artefacts.packages("archiver")} == set(artefacts.ARCHIVER_NEEDS)
+    assert artefacts.packages("jupyter") == []
 
 
 def test_an_artefact_is_built_once(cache: pathlib.Path) -> None:
@@ -152,6 +192,13 @@ def test_without_go_and_pip_both_are_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(artefacts, "machine_go", lambda: None)
     monkeypatch.setattr(artefacts, "pip", lambda: None)
     assert "Go >= 1.26" in prerequisites.building({"kube"})[0]
+
+
+def test_pip_is_asked_for_where_an_image_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artefacts, "pip", lambda: None)
+    for name in ("image-archiver", "image-jupyter"):
+        assert prerequisites.building({name}) == ["missing: pip. Install: apt-get install python3-pip"]
+    assert prerequisites.building({"image-pause"}) == []
 
 
 def test_an_old_go_is_not_taken(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
