@@ -61,9 +61,7 @@ def _check_node() -> None:
     found = "none" if not shutil.which("node") else subprocess.check_output(["node", "--version"], text=True).strip()
     major = re.match(r"v(\d+)", found)
     if not shutil.which("npm") or not major or int(major[1]) < NODE:
-        raise RuntimeError(
-            f"tests of queues and blobs run Azurite: install Node.js {NODE} or newer with npm (found: {found})"
-        )
+        raise RuntimeError(f"the queue's tests run Azurite: install Node.js {NODE} or newer with npm (found: {found})")
 
 
 @contextmanager
