@@ -10,6 +10,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, *, hurry: bool = True):
         super().__init__(_Selector(self))
+        # A nanosecond, added to months, is nothing: a timer would be due and never run.
+        self._clock_resolution = 1e-6
         self.virtual = 0.0
         self.hurry = hurry  # whether to jump to the next timer when idle
 
