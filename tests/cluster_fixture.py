@@ -60,6 +60,7 @@ class RealCluster:
     kubeconfig: str
     server: str
     image: str
+    archiver: str
     client_networks: tuple[str, ...]
     devcluster: Devcluster | None = None
 
@@ -103,7 +104,8 @@ def _described(kubeconfig: str, devcluster: Devcluster | None) -> RealCluster:
     config.load_kube_config(kubeconfig, client_configuration=configuration, persist_config=False)
     networks = os.environ.get("PLAYGROUND_CLIENT_NETWORKS") or _own_address(configuration.host)
     image = os.environ.get("PLAYGROUND_TEST_IMAGE", "devcluster.local/mariadb:10.11")
-    return RealCluster(kubeconfig, configuration.host, image, tuple(networks.split(",")), devcluster)
+    archiver = os.environ.get("PLAYGROUND_TEST_ARCHIVER", "devcluster.local/archiver:1")
+    return RealCluster(kubeconfig, configuration.host, image, archiver, tuple(networks.split(",")), devcluster)
 
 
 def _own_address(server: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from shared.domain.errors import StoreUnavailable
-from shared.domain.leases import Event, Lease, Owner, Sample, State
+from shared.domain.leases import Archive, Event, Lease, Owner, Sample, State
 from shared.ports.leases import Record
 
 log = logging.getLogger("playground.store")
@@ -29,7 +29,7 @@ LOOKED_AT = tuple(str(state) for state in State if state is not State.RELEASED)
 _KINDS: dict[type, str] = {Lease: "lease", Event: "event", Record: "record"}
 _LEASE = tuple(f.name for f in fields(Lease) if f.name not in ("owner", "id", "etag"))
 _EVENT = tuple(f.name for f in fields(Event) if f.name != "owner")
-_SAMPLE = tuple(f.name for f in fields(Sample))
+_PARTS: dict[str, type] = {"sample": Sample, "archive": Archive}  # properties of a lease that are objects themselves
 
 
 def item_id(kind: type, name: str) -> str:
@@ -62,8 +62,9 @@ def to_item(thing: Lease | Event | Record) -> Item:
         case Lease():
             item: Item = {name: getattr(thing, name) for name in _LEASE}
             item["state"] = str(thing.state)
-            if thing.sample is not None:
-                item["sample"] = {name: getattr(thing.sample, name) for name in _SAMPLE}
+            for name, part in _PARTS.items():
+                if item[name] is not None:
+                    item[name] = {f.name: getattr(item[name], f.name) for f in fields(part)}
             owner, name = thing.owner.key, thing.id
             item["slot"] = slot(thing.owner, thing.id)
         case Event():
@@ -85,8 +86,10 @@ def lease_from(item: Item) -> Lease:
     try:
         values = {name: item[name] for name in _LEASE if name in item}
         values["state"] = State(values["state"])
-        if values.get("sample") is not None:
-            values["sample"] = Sample(**{name: values["sample"][name] for name in _SAMPLE})
+        for name, part in _PARTS.items():
+            if values.get(name) is not None:
+                known = {f.name for f in fields(part)} & values[name].keys()
+                values[name] = part(**{property: values[name][property] for property in known})
         owner = Owner.from_key(item["owner"])
         return Lease(owner=owner, id=item_name(item["id"]), etag=item.get("_etag", ""), **values)
     except (KeyError, TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.domain.policy import Policy
+from shared.ports.archives import Archives
 from shared.ports.clock import Clock
 from shared.ports.cluster import Cluster
 from shared.ports.leases import Leases
@@ -12,7 +13,7 @@ from shared.ports.sealer import Sealer
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Store, cluster, the way to post looks, keys, clock and policy."""
+    """Store, cluster, the way to post looks, keys, clock and policy, and where archives are kept (None: nowhere)."""
 
     leases: Leases
     cluster: Cluster
@@ -20,3 +21,4 @@ class Control:
     sealer: Sealer
     clock: Clock
     policy: Policy
+    archives: Archives | None = None

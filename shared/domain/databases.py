@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from math import ceil
 
-from shared.domain import credentials
+from shared.domain import archiving, credentials
 from shared.domain.control import Control
 from shared.domain.errors import Conflict, Fenced, NotReady, StoreUnavailable
 from shared.domain.leases import Lease, Owner, State, new_generation
@@ -61,7 +61,7 @@ async def _further(control: Control, owner: Owner, lease: Lease | None) -> None:
                 written = await control.leases.create(made, transition(None, made, now, ACTOR))
             else:
                 written = await move(control.leases, lease, made, now, ACTOR)
-        case State.HIBERNATED | State.HIBERNATING:
+        case State.HIBERNATED | State.HIBERNATING | State.ARCHIVING:
             assert lease
             written = await wake(control.leases, lease, now, claim, ACTOR)
         case State.FAILED:
@@ -118,7 +118,7 @@ async def _take(control: Control, lease: Lease) -> None:
 
 
 def new_life(control: Control, owner: Owner, before: Lease | None, now: float, due_at: float) -> Lease:
-    """A pending lease with a generation and passwords of its own, in the slot of `before`."""
+    """A pending lease with a generation and passwords of its own, and what the slot of `before` has archived."""
     generation = new_generation()
     sealed = credentials.seal(control.sealer, owner, generation, credentials.new_credentials())
     return Lease(
@@ -137,14 +137,16 @@ def new_life(control: Control, owner: Owner, before: Lease | None, now: float, d
         reason="asked for",
         held_until=before.held_until if before else None,  # what its owner holds is the slot, not one try to fill it
         hold_note=before.hold_note if before else "",
+        archive=archiving.inherited(before, now),
         credentials=sealed,
         etag=before.etag if before else "",
     )
 
 
 async def wake(leases: Leases, lease: Lease, now: float, due_at: float, actor: str) -> Lease:
-    """Write that a hibernated lease is used. Raises Conflict."""
-    moved = replace(lease.moved(State.WAKING, now, due_at, "used again"), beat_at=max(lease.beat_at, now))
+    """Write that a hibernated lease is used, be it while it is archived. Raises Conflict."""
+    moved = lease.moved(State.WAKING, now, due_at, "used again", beat_at=max(lease.beat_at, now),
+                        archive=None, ended=False)  # fmt: skip
     return await move(leases, lease, moved, now, actor)
 
 
@@ -203,7 +205,7 @@ async def _beat_slowly(leases: Leases, looks: Looks, now: float, policy: Policy,
             if seldom_seen:
                 await looks.post(owner, ID)
             return Beat(True, State.RUNNING, expires_at(written, policy))
-        case State.HIBERNATED | State.HIBERNATING:
+        case State.HIBERNATED | State.HIBERNATING | State.ARCHIVING if not lease.ended:
             await wake(leases, lease, now, now, "heart_beat")
             await looks.post(owner, ID)
             return Beat(True, State.WAKING)

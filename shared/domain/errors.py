@@ -10,6 +10,7 @@ PlaygroundError
 ├── Conflict             the store's item is not what the caller read
 ├── Fenced               a later step was here already
 ├── StoreUnavailable     the store cannot be reached or is overloaded
+├── ArchiveUnavailable   where archives are kept cannot be reached
 ├── ClusterUnavailable   the cluster cannot be reached or is overloaded
 ├── ClusterRefused       the cluster answered, and said no (quota, policy, rights)
 │   └── VolumeGone       it answered that the volume of a life is not there any more
@@ -60,6 +61,10 @@ class Fenced(PlaygroundError):
 
 class StoreUnavailable(PlaygroundError):
     """The store could not be reached, timed out or throttled; nothing is known of the write."""
+
+
+class ArchiveUnavailable(PlaygroundError):
+    """Where archives are kept could not be reached, or refused; nothing is known of what is there."""
 
 
 class ClusterUnavailable(PlaygroundError):

@@ -21,6 +21,7 @@ class State(StrEnum):
     HIBERNATING = "hibernating"  # being scaled to 0
     HIBERNATED = "hibernated"  # 0 replicas, storage and address kept
     WAKING = "waking"  # being scaled to 1 again
+    ARCHIVING = "archiving"  # hibernated, and its content is being stored
     FAILED = "failed"  # a life that never was ready, at 0 replicas
     DELETING = "deleting"  # objects going, the volume last
     RELEASED = "released"  # nothing on the cluster; a tombstone
@@ -66,6 +67,28 @@ class Sample:
     server: str
 
 
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What a life held, or that it is being stored.
+
+    `name` is of this try among all; `key` its data key, sealed: without it nobody can read it. `at` is when the try
+    began, `failure` why it came to nothing. `sha256` (hex) and `size` (bytes) are of what was stored, and `until`
+    is how long that is kept ("", 0: not stored yet).
+    """
+
+    name: str
+    key: str = field(repr=False)
+    at: float
+    failure: str = ""
+    sha256: str = ""
+    size: int = 0
+    until: float = 0.0
+
+    @property
+    def stored(self) -> bool:
+        return self.sha256 != ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """One owner's slot for one thing (`id`), through all its lives.
@@ -82,6 +105,8 @@ class Lease:
       `hold_note` why.
     * `attempts` counts looks in a row that found the cluster unable, for the backoff.
     * `credentials` is sealed; `volume` is the UID of the claim that holds the data.
+    * `archive` is what this life's content is stored as, or what the next life in this slot begins with.
+    * `ended`: its owner asked for its end; no beat brings it back, only who asks for a database.
     * `gone_at` is when a tombstone may be forgotten.
     * `etag` is the store's own and changes with every write; "" means never stored.
     """
@@ -107,6 +132,8 @@ class Lease:
     address: str = ""
     volume: str = ""
     sample: Sample | None = None
+    archive: Archive | None = None
+    ended: bool = False
     gone_at: float | None = None
     etag: str = ""
 

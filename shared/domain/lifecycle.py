@@ -5,9 +5,9 @@ from enum import StrEnum
 
 from shared.domain.hearing import DEAF, Hearing
 from shared.domain.instants import iso
-from shared.domain.leases import Lease, Sample, State
+from shared.domain.leases import Archive, Lease, Sample, State
 from shared.domain.policy import DAY, MINUTE, PLUGIN_INTERVAL, Policy
-from shared.ports.cluster import Evidence, Status
+from shared.ports.cluster import Evidence, Outcome, Status
 
 
 class Act(StrEnum):
@@ -16,20 +16,27 @@ class Act(StrEnum):
     NOTHING = "nothing"
     START = "start"
     STOP = "stop"
+    STORE = "store"
     DELETE = "delete"
 
 
 # Where time alone takes something away. A hold stops nothing else: no start that fails, no owner's own wish.
-TAKEN_BY_TIME = (State.RUNNING, State.HIBERNATED, State.FAILED)
+TAKEN_BY_TIME = (State.RUNNING, State.HIBERNATED, State.ARCHIVING, State.FAILED)
+FETCHED = 15.0  # seconds between two looks at a life whose content is being fetched
+TRIED_AGAIN = DAY  # after an archive that failed
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look found out. None means unknown (or not asked), and unknown means busy."""
+    """What a look found out. None means unknown (or not asked), and unknown means busy.
+
+    `archived`: whether what was stored of it is there, as it was stored.
+    """
 
     status: Status | None = None
     evidence: Evidence | None = None
     hearing: Hearing = DEAF
+    archived: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,7 @@ class Step:
 
     `intent` differs from the lease's state only where the act may be seen by the user before its
     result is written. A DELETE that leaves nothing results in RELEASED, whatever `result` says.
+    `archive` is what becomes of the lease's.
     """
 
     intent: State
@@ -45,6 +53,7 @@ class Step:
     result: State
     due_at: float
     reason: str
+    archive: Archive | None
     sample: Sample | None = None
     used_at: float = 0.0
 
@@ -57,8 +66,11 @@ def decide(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step:
     step = _decide_unheld(lease, seen, now, policy)
     if lease.held_until is None or now >= lease.held_until:
         return step
-    if lease.state in TAKEN_BY_TIME and step.act in (Act.STOP, Act.DELETE):
-        why = f"held until {iso(lease.held_until)}"
+    why = f"held until {iso(lease.held_until)}"
+    if lease.state is State.ARCHIVING and not lease.ended:
+        return Step(intent=lease.state, act=Act.STOP, result=State.HIBERNATED, due_at=lease.held_until, reason=why,
+                    archive=None)  # fmt: skip
+    if lease.state in TAKEN_BY_TIME and not lease.ended and step.act in (Act.STOP, Act.STORE, Act.DELETE):
         step = replace(
             step, intent=lease.state, act=Act.NOTHING, result=lease.state, due_at=lease.held_until, reason=why
         )
@@ -72,10 +84,10 @@ def _decide_unheld(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step
     again = now + policy.backoff(lease.attempts)
 
     def stay(due_at: float, reason: str, act: Act = Act.NOTHING) -> Step:
-        return Step(intent=state, act=act, result=state, due_at=due_at, reason=reason)
+        return become(state, due_at, reason, act)
 
     def become(result: State, due_at: float, reason: str, act: Act = Act.NOTHING, intent: State = state) -> Step:
-        return Step(intent=intent, act=act, result=result, due_at=due_at, reason=reason)
+        return Step(intent=intent, act=act, result=result, due_at=due_at, reason=reason, archive=lease.archive)
 
     match state:
         case State.PENDING | State.WAKING:
@@ -83,10 +95,13 @@ def _decide_unheld(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step
                 return become(State.RUNNING, now + policy.silence, "ready")
             # Late is what was tried and is seen not to be ready: for a long time nobody may have looked.
             tried = lease.attempts > 0 and seen.status is not None and not status.ready
-            if now - lease.since < policy.start_timeout or not tried:
+            limit = policy.start_timeout
+            if lease.archive is not None:  # its content is fetched first, and nobody tells us when it is there
+                limit, again = limit + policy.task, min(again, now + FETCHED)
+            if now - lease.since < limit or not tried:
                 why = status.failure or ("starting" if state is State.PENDING else "waking")
                 return stay(again, why, Act.START)
-            why = f"not ready within {policy.start_timeout:.0f} s" + (f": {lease.reason}" if lease.reason else "")
+            why = f"not ready within {limit:.0f} s" + (f": {lease.reason}" if lease.reason else "")
             if state is State.PENDING:
                 return become(State.FAILED, now + policy.retention, why, Act.STOP)
             return become(State.HIBERNATED, now + policy.retention, f"could not be woken: {why}", Act.STOP)
@@ -103,12 +118,17 @@ def _decide_unheld(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step
             asleep_for = seen.hearing.silence(lease.since, now)
             if asleep_for < policy.retention:
                 return stay(now + policy.retention - asleep_for, lease.reason)
-            if not policy.delete_without_archive:
+            if not policy.archives and not policy.delete_without_archive:
                 return stay(now + DAY, "retention is over; the volume is kept, as nothing archives it")
             if not seen.hearing.trusted(now):
                 return stay(now + PLUGIN_INTERVAL, "retention is over; kept, as its owner may not have been heard")
             why = f"not used for {policy.retention / DAY:.1f} d"
+            if policy.archives:
+                return become(State.ARCHIVING, again, why, Act.STORE, intent=State.ARCHIVING)
             return become(State.DELETING, again, why, Act.DELETE, intent=State.DELETING)
+
+        case State.ARCHIVING:
+            return _decide_archiving(lease, seen, again, now, gone=obeyed and status.replicas == 0 and status.pods == 0)
 
         case State.FAILED:
             if now - lease.since < policy.retention:
@@ -122,12 +142,47 @@ def _decide_unheld(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step
             return stay(lease.gone_at or now + policy.tombstone, lease.reason)
 
 
+def _decide_archiving(lease: Lease, seen: Seen, again: float, now: float, *, gone: bool) -> Step:
+    """Store, then let the pod that did it go, then see that it is there, then delete; `gone`: no pod is left."""
+    state, archive = lease.state, lease.archive
+
+    def step(due_at: float, reason: str, act: Act = Act.NOTHING, archive: Archive | None = archive) -> Step:
+        return Step(intent=state, act=act, result=state, due_at=due_at, reason=reason, archive=archive)
+
+    if archive is None or not (archive.stored or archive.failure):
+        return step(again, lease.reason, Act.STORE)
+    if not gone:
+        return step(again, lease.reason, Act.STOP)
+    if archive.failure:
+        return step(now + TRIED_AGAIN, f"kept, as it could not be archived: {archive.failure}", archive=None)
+    if seen.archived is None:
+        return step(again, lease.reason)
+    if not seen.archived:
+        return step(now + TRIED_AGAIN, "kept, as what was archived is not what is there now", archive=None)
+    why = f"{lease.reason}; archived until {iso(archive.until)}"
+    return Step(intent=state, act=Act.NOTHING, result=State.DELETING, due_at=now, reason=why, archive=archive)
+
+
+def told(lease: Lease, archive: Archive, outcome: Outcome, now: float, policy: Policy) -> Step:
+    """What to write of an archive that is being stored, by what is known of it."""
+    failure, due_at = outcome.failure, now
+    if outcome.done:
+        archive = replace(archive, sha256=outcome.sha256, size=outcome.size, until=now + policy.kept)
+    elif failure or now - archive.at >= policy.task:
+        archive = replace(archive, failure=failure or f"it took longer than {policy.task / MINUTE:.0f} min")
+    else:
+        due_at = now + policy.backoff(lease.attempts)
+    state = State.ARCHIVING
+    return Step(intent=state, act=Act.STORE, result=state, due_at=due_at, reason=lease.reason, archive=archive)
+
+
 def _decide_running(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step:
     """Whether a running database is idle; see `learn` for what its counters prove."""
     sample, quiet, used_at = learn(lease, seen.evidence, now)
 
     def step(state: State, due_at: float, reason: str, act: Act = Act.NOTHING) -> Step:
-        return Step(intent=state, act=act, result=state, due_at=due_at, reason=reason, sample=sample, used_at=used_at)
+        return Step(intent=state, act=act, result=state, due_at=due_at, reason=reason, archive=lease.archive,
+                    sample=sample, used_at=used_at)  # fmt: skip
 
     if seen.status is not None and seen.status.replicas == 0:
         return step(State.WAKING, now + policy.claim, "its workload was missing or stopped by somebody else", Act.START)
@@ -187,11 +242,11 @@ def expires_at(lease: Lease, policy: Policy) -> float | None:
             used = max(lease.beat_at, lease.used_at)
             quiet_since = max(used, lease.sample.at if lease.sample else 0.0)
             at = min(quiet_since + policy.grace, used + policy.hard_cap)
-        case State.HIBERNATED if policy.delete_without_archive:
+        case State.HIBERNATED if policy.archives or policy.delete_without_archive:
             at = lease.since + policy.retention
         case State.FAILED:
             at = lease.since + policy.retention
-        case State.DELETING:
+        case State.ARCHIVING | State.DELETING:
             return lease.since
         case _:
             return None

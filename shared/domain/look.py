@@ -8,13 +8,21 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from shared.domain import credentials
+from shared.domain import archiving, credentials
 from shared.domain.control import Control
-from shared.domain.errors import ClusterRefused, ClusterUnavailable, Conflict, Fenced, SealBroken, VolumeGone
+from shared.domain.errors import (
+    ArchiveUnavailable,
+    ClusterRefused,
+    ClusterUnavailable,
+    Conflict,
+    Fenced,
+    SealBroken,
+    VolumeGone,
+)
 from shared.domain.hearing import DEAF, Hearing
 from shared.domain.leases import Event, Lease, Owner, State
-from shared.domain.lifecycle import Act, Seen, Step, decide
-from shared.ports.cluster import Status
+from shared.domain.lifecycle import Act, Seen, Step, decide, told
+from shared.ports.cluster import Outcome, Status
 from shared.ports.leases import Leases
 
 log = logging.getLogger("playground.look")
@@ -72,16 +80,25 @@ async def carry_on(
     """Decide and act for a lease this caller has claimed; `deadline` is of the loop's clock."""
     before = lease.state
     step = decide(lease, seen, control.clock.now(), control.policy)
-    if step.intent is not lease.state:
+    begins = step.act is Act.STORE and step.archive is None
+    if begins:
+        step = replace(step, archive=archiving.begun(control, lease))
+    if begins or step.intent is not lease.state:
         lease = await write(control, lease, replace(step, result=step.intent, due_at=lease.due_at), actor)
     done = await _perform(control, lease, step, deadline, wait)
     now = control.clock.now()
-    after = decide(lease, Seen(done.status), now, control.policy) if done.status else None
+    seen_then = Seen(done.status, archived=done.archived)
+    after = decide(lease, seen_then, now, control.policy) if done.status else None
     if done.gone:
-        step = replace(step, result=State.RELEASED, due_at=now + control.policy.tombstone)
+        kept = lease.archive.until if lease.archive else 0.0
+        step = replace(step, result=State.RELEASED, due_at=max(kept, now + control.policy.tombstone))
     elif done.lost:
         step = replace(step, result=State.FAILED, due_at=now + control.policy.retention, reason=done.failure)
-    elif after and after.act is Act.NOTHING and after.result is not lease.state:
+    elif done.outcome is not None and lease.archive is not None:
+        step = told(lease, lease.archive, done.outcome, now, control.policy)
+        if step.archive and step.archive.failure:
+            log.error("%s of %s could not be archived: %s", lease.id, lease.owner.key, step.archive.failure)
+    elif after and after.act is Act.NOTHING and (after.result, after.archive) != (lease.state, lease.archive):
         step = after
     elif done.failure:
         due_at = now + control.policy.backoff(lease.attempts)
@@ -95,23 +112,37 @@ async def carry_on(
 class _Done:
     """What an act came to: what its workload is like then, why it failed ("" if it did not).
 
-    `gone`: all of the life is; `lost`: its volume is, though nobody here deleted it.
+    `gone`: all of the life is; `lost`: its volume is, though nobody here deleted it; `outcome` is of
+    storing what it holds, `archived` whether that is there.
     """
 
     status: Status | None = None
     failure: str = ""
     gone: bool = False
     lost: bool = False
+    outcome: Outcome | None = None
+    archived: bool | None = None
 
 
 async def _perform(control: Control, lease: Lease, step: Step, deadline: float, wait: bool) -> _Done:
     """Do the step's act."""
-    cluster, waits = control.cluster, wait and step.act is Act.START
+    cluster, waits, archived = control.cluster, wait and step.act is Act.START, None
     try:
         async with asyncio.timeout_at(deadline):
             match step.act:
                 case Act.START:
-                    await cluster.start(credentials.life(control.sealer, lease), lease.step)
+                    life = credentials.life(control.sealer, lease)
+                    if lease.archive is not None:
+                        task = await archiving.to_fetch(control, lease, lease.archive)
+                        fetched = await cluster.restore(life, lease.step, task, wait=waits)
+                        if not fetched.done:
+                            return _Done(failure=fetched.failure)
+                    await cluster.start(life, lease.step)
+                case Act.STORE:
+                    assert lease.archive
+                    life = credentials.life(control.sealer, lease)
+                    task = await archiving.to_store(control, lease, lease.archive)
+                    return _Done(outcome=await cluster.store(life, lease.step, task))
                 case Act.STOP:
                     await cluster.stop(lease.generation, lease.step)
                 case Act.DELETE:
@@ -120,6 +151,8 @@ async def _perform(control: Control, lease: Lease, step: Step, deadline: float, 
                     return _Done()
             if not waits:
                 status = await cluster.status(lease.generation)
+            if step.act is Act.STOP and lease.state is State.ARCHIVING and lease.archive and lease.archive.stored:
+                archived = await archiving.holds(control, lease.archive)
         if waits:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -128,11 +161,12 @@ async def _perform(control: Control, lease: Lease, step: Step, deadline: float, 
                 return _Done()  # still starting is no failure
     except VolumeGone as error:
         return _Done(failure=error.detail, lost=True)
-    except (ClusterUnavailable, ClusterRefused, SealBroken) as error:
+    except (ClusterUnavailable, ClusterRefused, ArchiveUnavailable, SealBroken) as error:
         return _Done(failure=error.detail)
     except TimeoutError:
-        return _Done(failure="the cluster took too long")
-    return _Done(status, status.failure)
+        fetching = waits and lease.archive is not None  # still under way is no failure
+        return _Done(failure="" if fetching else "the cluster took too long")
+    return _Done(status, status.failure, archived=archived)
 
 
 async def write(control: Control, lease: Lease, step: Step, actor: str, status: Status | None = None) -> Lease:
@@ -140,7 +174,8 @@ async def write(control: Control, lease: Lease, step: Step, actor: str, status: 
     now, policy = control.clock.now(), control.policy
     look_by = now + policy.unseen if step.result is State.RUNNING else step.due_at
     sample, used_at = step.sample or lease.sample, max(lease.used_at, step.used_at)
-    lease = replace(lease, credentials=credentials.resealed(control.sealer, lease))
+    archive = archiving.resealed(control.sealer, replace(lease, archive=step.archive))
+    lease = replace(lease, credentials=credentials.resealed(control.sealer, lease), archive=archive)
     if step.result is lease.state:
         moved_to = status.address if status and status.ready and lease.state is State.RUNNING else ""
         new_address = moved_to not in ("", lease.address)
@@ -167,6 +202,7 @@ async def write(control: Control, lease: Lease, step: Step, actor: str, status: 
             beat_at=now,
             used_at=now,
             sample=None,
+            archive=None,  # what it began with is its own now, and grows old
         )
     if step.result is State.RELEASED:
         moved = replace(moved, gone_at=step.due_at, credentials="", address="", volume="", sample=None)
@@ -176,7 +212,14 @@ async def write(control: Control, lease: Lease, step: Step, actor: str, status: 
 async def move(leases: Leases, before: Lease, after: Lease, now: float, actor: str) -> Lease:
     """Write a transition with its event; what takes something away from its owner is logged. Raises Conflict."""
     written = await leases.replace(after, transition(before, after, now, actor))
-    if after.state in (State.HIBERNATING, State.HIBERNATED, State.FAILED, State.DELETING, State.RELEASED):
+    if after.state in (
+        State.HIBERNATING,
+        State.HIBERNATED,
+        State.ARCHIVING,
+        State.FAILED,
+        State.DELETING,
+        State.RELEASED,
+    ):
         log.info(
             "%s of %s is %s: %s; made %.1f h ago, last beat %.1f h ago, evidence %s",
             after.id,

@@ -25,7 +25,10 @@ class Policy:
       long after each look that could not tell whether it is used.
     * `unseen`: the longest a beating lease goes without a look.
     * `tombstone`: how long a released slot is remembered.
-    * `delete_without_archive`: whether storage may go when retention is over.
+    * `archives`: whether there is a place where content can be stored before storage is deleted.
+    * `kept`: how long what was stored is kept.
+    * `task`: how long storing or fetching it may take; the credential for that ends then, too.
+    * `delete_without_archive`: whether storage may go when retention is over though `archives` is not.
     """
 
     grace: float = 11 * HOUR
@@ -39,6 +42,9 @@ class Policy:
     silence: float = 3 * PLUGIN_INTERVAL
     unseen: float = 24 * HOUR
     tombstone: float = 7 * DAY
+    archives: bool = False
+    kept: float = 30 * DAY
+    task: float = HOUR
     delete_without_archive: bool = False
 
     def backoff(self, attempts: int) -> float:

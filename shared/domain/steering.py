@@ -16,9 +16,10 @@ from shared.ports.leases import Leases
 from shared.ports.looks import Looks
 
 ATTEMPTS = 5  # writes that meet somebody else's before the caller is told
+WORTH_KEEPING = (State.RUNNING, State.HIBERNATING, State.HIBERNATED, State.WAKING, State.ARCHIVING)
 NOTHING_TO_HOLD = (State.FAILED, State.DELETING, State.RELEASED)
 NO_ARCHIVE = (
-    "nothing archives a database yet, so that ending it would lose its data; with ?purge=true it is deleted"
+    "nothing archives databases here, so that ending it would lose its data; with ?purge=true it is deleted"
     " all the same, data included, and nobody can bring it back"
 )
 
@@ -114,26 +115,44 @@ async def hold(leases: Leases, clock: Clock, policy: Policy, target: Target, unt
 
 
 async def end(leases: Leases, looks: Looks, clock: Clock, policy: Policy, target: Target, *, purge: bool) -> Lease:
-    """Have a lease deleted, data included; what is being deleted, or is gone, stays as it is.
+    """Have a lease's content archived, then all of it deleted; with `purge` nothing is archived, or stays so.
 
-    Raises NotFound, NotAllowed without `purge`, PreconditionFailed, Conflict, StoreUnavailable.
+    What is on that way stays as it is. Raises NotFound, NotAllowed where nothing archives and `purge` is
+    not given, PreconditionFailed, Conflict, StoreUnavailable.
     """
 
     async def write(lease: Lease) -> Lease:
-        if lease.state in (State.DELETING, State.RELEASED):
-            return lease
-        if not purge:
-            raise NotAllowed(NO_ARCHIVE)
-        _check_revision(lease, target)
         now = clock.now()
-        due_at, why = _deletable_at(lease, now, policy), "its deletion was asked for"
-        moved = lease.moved(State.DELETING, now, due_at, why, held_until=None, hold_note="")
+        if lease.state in (State.DELETING, State.RELEASED):
+            if not purge or lease.archive is None:
+                return lease
+            _check_revision(lease, target)
+            return await _forget(leases, lease, now, target.actor)
+        state, due_at, why = State.DELETING, _deletable_at(lease, now, policy), "its deletion was asked for"
+        archive = None if purge else lease.archive
+        if not purge and lease.state in WORTH_KEEPING:
+            if not policy.archives:
+                raise NotAllowed(NO_ARCHIVE)
+            if lease.ended:
+                return lease
+            state, due_at, why = State.ARCHIVING, now, "its end was asked for"
+        _check_revision(lease, target)
+        moved = lease.moved(state, now, due_at, why, held_until=None, hold_note="", archive=archive,
+                            ended=state is State.ARCHIVING)  # fmt: skip
         return await move(leases, lease, moved, now, target.actor)
 
     lease = await _write(leases, target, write)
-    if lease.state is State.DELETING and lease.due_at <= clock.now():
+    if lease.state in (State.ARCHIVING, State.DELETING) and lease.due_at <= clock.now():
         await looks.post(lease.owner, lease.id)
     return lease
+
+
+async def _forget(leases: Leases, lease: Lease, now: float, actor: str) -> Lease:
+    """The lease without its archive: with the key goes what was sealed with it."""
+    changed, state = replace(lease, archive=None, revision=lease.revision + 1), str(lease.state)
+    why = "its archive was given up"
+    event = Event(lease.owner, lease.id, lease.generation, lease.step, now, state, state, why, actor, changed.revision)
+    return await leases.replace(changed, event)
 
 
 async def _write(leases: Leases, target: Target, write: Callable[[Lease], Awaitable[Lease]]) -> Lease:
@@ -157,6 +176,8 @@ def _check_hold(lease: Lease, until: float, now: float, policy: Policy) -> None:
         raise InvalidRequest("until: it is over already")
     if until > longest + CLOCK_SKEW:  # whoever counts from its own clock is given what there is
         raise InvalidRequest(f"until: at most {policy.longest_hold / DAY:g} d ahead, which is {iso(longest)}")
+    if lease.ended:
+        raise NotAllowed("its end was asked for: only a create_db brings it back")
     if lease.state in NOTHING_TO_HOLD:
         raise NotAllowed(f"it is {lease.state}: there is nothing that could be kept")
 

@@ -56,6 +56,9 @@ TABLE: dict[type[Exception], Problem] = {
     errors.StoreUnavailable: Problem(
         503, "store-unavailable", "The store of leases cannot be used just now", told=False
     ),
+    errors.ArchiveUnavailable: Problem(
+        503, "archive-unavailable", "Where archives are kept cannot be used just now", told=False
+    ),
     errors.ClusterUnavailable: Problem(503, "cluster-unavailable", "The cluster cannot be used just now"),
     errors.ClusterRefused: Problem(503, "cluster-refused", "The cluster refuses"),
     errors.SealBroken: Problem(500, "seal-broken", "Stored credentials cannot be opened", told=False),

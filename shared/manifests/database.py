@@ -36,8 +36,8 @@ def labels(plane: str, generation: str) -> dict[str, str]:
     }
 
 
-def _metadata(life: Life, plane: str, volume: str) -> Manifest:
-    """Owned by the volume claim, so that what a late request makes of a dead life is collected."""
+def metadata_of(life: Life, plane: str, volume: str) -> Manifest:
+    """What its objects have; owned by the volume claim: what a late request makes of a dead life is collected."""
     owner = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": name(life.generation), "uid": volume}
     return {
         "name": name(life.generation),
@@ -48,7 +48,7 @@ def _metadata(life: Life, plane: str, volume: str) -> Manifest:
 
 
 def volume_claim(life: Life, spec: Spec, plane: str) -> Manifest:
-    metadata = _metadata(life, plane, "")
+    metadata = metadata_of(life, plane, "")
     del metadata["ownerReferences"]
     wanted: Manifest = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": spec.storage}}}
     if spec.storage_class:
@@ -60,7 +60,7 @@ def secret(life: Life, plane: str, volume: str) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _metadata(life, plane, volume),
+        "metadata": metadata_of(life, plane, volume),
         "type": "Opaque",
         "stringData": {"password": life.password, "root-password": life.root_password},
     }
@@ -68,7 +68,7 @@ def secret(life: Life, plane: str, volume: str) -> Manifest:
 
 def service(life: Life, spec: Spec, plane: str, volume: str) -> Manifest:
     """Answers before the pod is ready: then a proxy has learnt the way when the server opens its port."""
-    metadata = _metadata(life, plane, volume)
+    metadata = metadata_of(life, plane, volume)
     metadata["annotations"] = dict(spec.service_annotations) | metadata["annotations"] | {ADDRESS: spec.address.value}
     wanted: Manifest = {
         "type": "ClusterIP",
@@ -97,7 +97,7 @@ def network_policy(life: Life, spec: Spec, plane: str, volume: str) -> Manifest:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": _metadata(life, plane, volume),
+        "metadata": metadata_of(life, plane, volume),
         "spec": {
             "podSelector": {"matchLabels": {GENERATION: life.generation}},
             "policyTypes": ["Ingress", "Egress"],
@@ -107,7 +107,7 @@ def network_policy(life: Life, spec: Spec, plane: str, volume: str) -> Manifest:
 
 
 def stateful_set(life: Life, spec: Spec, plane: str, volume: str, step: int, replicas: int) -> Manifest:
-    metadata = _metadata(life, plane, volume)
+    metadata = metadata_of(life, plane, volume)
     metadata["annotations"][STEP] = str(step)
     return {
         "apiVersion": "apps/v1",

@@ -6,10 +6,11 @@ Repeating an act changes nothing.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from shared.domain.leases import Owner
+from shared.ports.archives import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,32 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """An archive that a pod is to store at `place`, or to fetch from there.
+
+    `key` is its data key (base64), `context` what it is bound to, `sha256` (hex) and `size` (bytes) are those of
+    what must be found ("", 0: it is to be stored).
+    """
+
+    name: str
+    key: str = field(repr=False)
+    context: str
+    place: Place
+    sha256: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is known of a task: `done`, or why it failed; under way otherwise. What was stored is named as in `Task`."""
+
+    done: bool = False
+    failure: str = ""
+    sha256: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the database server says of its user: see `leases.Sample`. `executing`: at this moment."""
 
@@ -86,6 +113,19 @@ class Cluster(Protocol):
 
         Its kind of address and its clients' networks become those that are set now. Raises
         VolumeGone if the volume claim that must be there is proved not to be.
+        """
+
+    async def store(self, life: Life, step: int, task: Task) -> Outcome:
+        """Have a pod, the only one on its volume, store what the volume holds; what is known of that by now.
+
+        Where its server still runs it is stopped first. Raises VolumeGone as `start` does.
+        """
+
+    async def restore(self, life: Life, step: int, task: Task, *, wait: bool) -> Outcome:
+        """Have an empty volume made and filled from the archive; what is known of that by now.
+
+        With `wait` it watches until it is done or a failure shows, without a time limit of its own. Once it
+        is done it changes nothing any more, whatever became of the volume since.
         """
 
     async def stop(self, generation: str, step: int) -> None:

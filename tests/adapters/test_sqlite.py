@@ -268,7 +268,7 @@ async def test_a_lease_of_a_newer_release_stops_no_pass_over_the_others(
     for n in range(3):
         await create(store, numbered(n, due_at=T0 + n))
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE leases SET state = 'archiving' WHERE due_at = ?", (T0 + 1,))
+    connection.execute("UPDATE leases SET state = 'moving' WHERE due_at = ?", (T0 + 1,))
     connection.commit()
     connection.close()
     with caplog.at_level(logging.ERROR):

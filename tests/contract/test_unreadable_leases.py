@@ -17,7 +17,7 @@ SQLITE = pytest.param(sqlite_world, id="sqlite")
 pytestmark = pytest.mark.parametrize("world", [SQLITE, COSMOS], indirect=True)
 BATCH = 200
 READABLE = {numbered(n).owner for n in range(250, 450)}
-NEWER: Any = "archiving"
+NEWER: Any = "moving"
 
 
 async def fill(store: Store) -> None:

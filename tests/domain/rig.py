@@ -16,6 +16,7 @@ from shared.manifests.mariadb import Spec
 from tests.doubles.kubernetes import Kubernetes
 from tests.doubles.memory import MemoryStore, Moment
 from tests.doubles.network import Fate, Request
+from tests.doubles.tasks import MemoryArchives
 from tests.samples import ALICE, T0
 from tests.virtual import VirtualLoop
 
@@ -68,7 +69,10 @@ class Rig:
         self.kubernetes = Kubernetes(clock=self.clock, gate=self._cluster_gate, auto=auto)
         self.cluster = Databases(self.kubernetes, Spec(image="mariadb"), "plane")
         keys = KeyRing.parse(new_key())
-        self.control = Control(self.store, self.cluster, self.looks, keys, self.clock, policy or Policy())
+        self.archives = MemoryArchives(self.kubernetes)
+        self.control = Control(
+            self.store, self.cluster, self.looks, keys, self.clock, policy or Policy(), self.archives
+        )
 
     async def _store_gate(self, name: str, moment: Moment) -> None:
         if moment == "before":

@@ -18,7 +18,7 @@ from shared.domain.errors import (
 )
 from shared.domain.leases import State
 from shared.domain.policy import CLOCK_SKEW, DAY, HOUR, MINUTE, Policy
-from shared.domain.steering import NO_ARCHIVE
+from shared.domain.steering import NO_ARCHIVE, WORTH_KEEPING
 from tests.domain.rig import Rig, virtual
 from tests.domain.steering import end, hold, mine, pass_by
 from tests.samples import ALICE, T0, a_lease
@@ -221,7 +221,7 @@ async def test_a_purge_leads_from_any_state_to_deleting(state: State):
     assert (event.before, event.after, event.actor) == (state, "deleting", "user alice")
 
 
-@pytest.mark.parametrize("state", [state for state in State if state not in (State.DELETING, State.RELEASED)])
+@pytest.mark.parametrize("state", WORTH_KEEPING)
 @virtual
 async def test_without_purge_nothing_happens_and_its_owner_is_told_what_purge_would_do(state: State):
     rig = Rig()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from shared.adapters.k8s.api import Object
 from shared.manifests import database
 from shared.manifests.probe import CALLER
+from shared.manifests.tasks import TASK
+from tests.doubles import tasks
 from tests.doubles.mariadb import Server
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ class Controllers:
     and message why a container does not run. `full`: why no node has room. `asleep`: kubelet does
     nothing, so that pods neither start nor end. `unnoticed`: kubelet
     has not noticed yet that a server runs. `policies`: network policies are enforced.
+    `broken_tasks`: why what stores or fetches archives fails.
     `pod_network`: pods reach each other. `node`: the address of the node that pods start on.
     """
 
@@ -32,6 +35,7 @@ class Controllers:
         self.full = ""
         self.asleep = False
         self.unnoticed = False
+        self.broken_tasks = ""
         self.policies = True
         self.pod_network = True
         self.node = "192.0.2.1"
@@ -116,7 +120,7 @@ class Controllers:
             return True
         if status["phase"] == "Running":
             return False
-        if "command" in pod["spec"]["containers"][0]:
+        if "command" in pod["spec"]["containers"][0] and TASK not in metadata["labels"]:
             return self._call(pod)
         claim = self._claim(pod)
         full = self.full or ("" if claim is not None else "persistentvolumeclaim not found")
@@ -126,6 +130,8 @@ class Controllers:
         if self.waiting:
             state = {"waiting": {"reason": self.waiting[0], "message": self.waiting[1]}}
             return self._put(pod, {"phase": "Pending", "containerStatuses": [{"name": "mariadb", "state": state}]})
+        if status_of_task := tasks.run(self._cluster, pod, self.broken_tasks):
+            return self._put(pod, status_of_task)
         self._run(pod)
         return True
 

@@ -72,6 +72,7 @@ class Kubernetes(Network):
         self.page_size = page_size
         self.objects: dict[tuple[str, str], Object] = {}
         self.volumes: dict[str, list[str]] = defaultdict(list)  # claim's UID → what was written on it
+        self.archives: dict[str, list[str]] = {}  # name → what was stored
         self.servers: dict[str, Server] = {}  # pod's UID → what runs in it
         self.deletions: list[Deletion] = []
         self.most_at_once: dict[str, int] = defaultdict(int)  # owner → most generations with a replica

@@ -15,7 +15,10 @@ ALL = [
 ]
 
 
-OWN = [kind for kind in ALL if problems.answer(kind("")).status_code == 500] + [errors.StoreUnavailable]
+OWN = [kind for kind in ALL if problems.answer(kind("")).status_code == 500] + [
+    errors.StoreUnavailable,
+    errors.ArchiveUnavailable,
+]
 BUSY = [kind for kind in ALL if problems.answer(kind("")).status_code == 503]
 
 

@@ -17,6 +17,8 @@ class Invariants:
     acknowledged: dict[Owner, float]
     holds: dict[Owner, float | None]  # what its owner wrote last
     purges: set[Owner]  # who asked for one
+    ends: set[Owner]  # who asked for an end that keeps what there is
+    left: dict[Owner, tuple[list[str], float]]  # what an owner's last life left, and until when it is kept
     broken: AssertionError | None
     deletions_seen: int
 
@@ -30,11 +32,19 @@ class Invariants:
     def moved(self, before: Lease | None, after: Lease, event: Event | None) -> None:
         """A write has happened: check the transition, learn what it says."""
         assert after.due_at <= after.look_by, f"due after it must be looked at: {after}"
-        assert after.due_at <= self.now + max(self.policy.retention, self.policy.tombstone) + UNSURE
-        life = self.lives.setdefault(after.generation, Life(after.owner))
+        longest = max(self.policy.retention, self.policy.tombstone, self.policy.kept)
+        assert after.due_at <= self.now + longest + UNSURE
+        if after.generation not in self.lives:
+            self.lives[after.generation] = Life(after.owner)
+            self.check_inheritance(after)
+        life = self.lives[after.generation]
         if event is not None and after.state is State.DELETING and event.actor.startswith("user "):
-            assert after.owner in self.purges, "its owner did not ask for that"
-            life.unwanted = True
+            assert after.owner in self.purges or (after.owner in self.ends and not life.ready), "nobody asked for that"
+            life.unwanted = after.owner in self.purges
+            self.holds[after.owner] = None
+        if event is not None and after.ended and not (before and before.ended):
+            assert after.owner in self.ends and event.actor.startswith("user "), "nobody asked for that"
+            self.holds[after.owner] = None
         self.check_hold(before, after, life, event)
         if before is not None and before.state is after.state:
             return
@@ -42,6 +52,7 @@ class Invariants:
         match after.state:
             case State.RUNNING:
                 life.ready, life.slept_at = True, None
+                self.left.pop(after.owner, None)
             case State.HIBERNATING if before is not None and before.state is State.RUNNING:
                 self.check_hibernation(after, life)
             case State.HIBERNATED:
@@ -50,8 +61,22 @@ class Invariants:
                 life.slept_at = max(moved_before, after.since)
             case State.FAILED:
                 assert not life.ready, "a life that was ready counts as failed"
+            case State.ARCHIVING if before is not None and before.state is State.HIBERNATED and not after.ended:
+                assert self.slept_enough(life), f"archiving {after.generation} too early"
             case State.DELETING:
-                assert not life.ready or self.may_delete(life), f"deleting {after.generation} too early"
+                assert not life.ready or self.may_delete(after, life), f"deleting {after.generation} too early"
+                if after.archive is not None and life.ready:
+                    self.left[after.owner] = (list(life.data), after.archive.until)
+
+    def check_inheritance(self, lease: Lease) -> None:
+        """A new life begins with what its owner's last one left, as long as that is kept."""
+        life = self.lives[lease.generation]
+        if lease.archive is not None:
+            life.data = list(self.kubernetes.archives[lease.archive.name])
+        data, until = self.left.pop(lease.owner, ([], 0.0))
+        if self.now < until - UNSURE and lease.owner not in self.purges:
+            assert life.data == data, "what was archived is not what its owner's next life begins with"
+            self.left[lease.owner] = (data, until)
 
     def check_hold(self, before: Lease | None, after: Lease, life: Life, event: Event | None) -> None:
         """Nobody but its owner ends a hold, and time alone takes away nothing that is held."""
@@ -65,7 +90,7 @@ class Invariants:
         assert after.held_until == until, "a hold was forgotten"
         if before is not None and before.state is not after.state:
             slept = before.state is State.RUNNING and after.state is State.HIBERNATING
-            lost = before.state is State.HIBERNATED and after.state is State.DELETING
+            lost = before.state is State.HIBERNATED and after.state in (State.DELETING, State.ARCHIVING)
             assert not slept and not lost, f"{after.state} although it was held"
 
     def check_hibernation(self, lease: Lease, life: Life) -> None:
@@ -79,12 +104,14 @@ class Invariants:
         if not capped:
             assert asked is not None and asked.unused_for >= period - UNSURE, "hibernated although it was in use"
 
-    def may_delete(self, life: Life) -> bool:
-        return life.unwanted or (
-            self.policy.delete_without_archive
-            and life.slept_at is not None
-            and self.now - life.slept_at >= self.policy.retention - UNSURE
-        )
+    def may_delete(self, lease: Lease | None, life: Life) -> bool:
+        """Its owner wanted that, or what it holds is stored, or nothing is stored here and it slept long enough."""
+        archive = lease.archive if lease else None
+        stored = archive is not None and self.kubernetes.archives.get(archive.name) == life.data
+        return life.unwanted or stored or (self.policy.delete_without_archive and self.slept_enough(life))
+
+    def slept_enough(self, life: Life) -> bool:
+        return life.slept_at is not None and self.now - life.slept_at >= self.policy.retention - UNSURE
 
     def check(self) -> None:
         for owner in OWNERS:
@@ -97,8 +124,8 @@ class Invariants:
         for deletion in self.kubernetes.deletions[self.deletions_seen :]:
             life = self.lives.get(deletion.name.removeprefix("pg-"))
             if life is not None and life.ready:
-                assert self.may_delete(life), f"storage of {deletion.name} was deleted too early"
                 lease = self.lease(life.owner)
+                assert self.may_delete(lease, life), f"storage of {deletion.name} was deleted too early"
                 current = lease is not None and f"pg-{lease.generation}" == deletion.name
                 assert not current or lease.state in (State.DELETING, State.RELEASED)
         self.deletions_seen = len(self.kubernetes.deletions)

@@ -4,12 +4,17 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.model.archives import ArchiveMachine
 from tests.model.machine import LeaseMachine
 
 # `make test` runs 2,000 stories, `make test-fast` 200.
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "200"))
 
-TestLeases = LeaseMachine.TestCase
-TestLeases.settings = settings(
+STORIES = settings(
     max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+TestLeases = LeaseMachine.TestCase
+TestLeases.settings = STORIES
+TestArchives = ArchiveMachine.TestCase
+TestArchives.settings = STORIES

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.model.archive_mutants import ARCHIVE_MUTANTS
+from tests.model.archives import ArchiveMachine
 from tests.model.machine import LeaseMachine
 from tests.model.mutants import MUTANTS, Mutant
 
@@ -15,20 +17,28 @@ SEARCH = settings(
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_machine_finds_it_when(mutant: Mutant, monkeypatch: pytest.MonkeyPatch):
+    find(mutant, LeaseMachine, monkeypatch)
+
+
+@pytest.mark.parametrize("mutant", ARCHIVE_MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_machine_with_archives_finds_it_when(mutant: Mutant, monkeypatch: pytest.MonkeyPatch):
+    find(mutant, ArchiveMachine, monkeypatch)
+
+
+def find(mutant: Mutant, machine: type[LeaseMachine], monkeypatch: pytest.MonkeyPatch) -> None:
     if mutant.story:
-        tell(mutant)  # it is no fault without the mutant
+        tell(mutant, machine())  # it is no fault without the mutant
     monkeypatch.setattr(mutant.target, mutant.attribute, mutant.make(getattr(mutant.target, mutant.attribute)))
     with pytest.raises(AssertionError):
         if mutant.story:
-            tell(mutant)
+            tell(mutant, machine())
         else:
-            run_state_machine_as_test(LeaseMachine, settings=SEARCH)
+            run_state_machine_as_test(machine, settings=SEARCH)
 
 
-def tell(mutant: Mutant) -> None:
+def tell(mutant: Mutant, machine: LeaseMachine) -> None:
     """The mutant's story, to its end."""
     assert mutant.story
-    machine = LeaseMachine()
     try:
         mutant.story(machine)
         machine.converge()

@@ -16,7 +16,7 @@ from shared.adapters.sealing import KeyRing, new_key
 from shared.domain import databases, reaper, steering
 from shared.domain.beats import RecentBeats
 from shared.domain.control import Control
-from shared.domain.errors import ClusterUnavailable, PlaygroundError, StoreUnavailable
+from shared.domain.errors import ArchiveUnavailable, ClusterUnavailable, PlaygroundError, StoreUnavailable
 from shared.domain.hearing import Hearing
 from shared.domain.identity import Principal, Role
 from shared.domain.leases import Lease, Owner, State
@@ -26,6 +26,7 @@ from shared.domain.reconcile import reconcile
 from shared.manifests.mariadb import Spec
 from shared.ports.cluster import Life as MadeLife
 from tests.doubles.mariadb import Server
+from tests.doubles.tasks import MemoryArchives
 from tests.model.invariants import OWNERS, Invariants
 from tests.model.network import Network, Request, Wire
 from tests.model.watched import (
@@ -65,6 +66,8 @@ class World(Invariants):
         self.acknowledged: dict[Owner, float] = defaultdict(lambda: float("-inf"))
         self.holds: dict[Owner, float | None] = defaultdict(lambda: None)
         self.purges: set[Owner] = set()
+        self.ends: set[Owner] = set()
+        self.left: dict[Owner, tuple[list[str], float]] = {}
         self.broken: AssertionError | None = None
         self.deletions_seen = 0
         self.births = 0
@@ -79,7 +82,8 @@ class World(Invariants):
         cluster = HeardDatabases(api, SPEC, "plane")
         cluster.world = self
         leases = Wire(self.store, self.network, name, "store")
-        control = Control(leases, cluster, PostedLooks(self.posted), KEYS, clock, self.policy)
+        archives = Wire(MemoryArchives(self.kubernetes), self.network, name, "archive")
+        control = Control(leases, cluster, PostedLooks(self.posted), KEYS, clock, self.policy, archives)
         return Process(name, control, RecentBeats(clock))
 
     @property
@@ -139,12 +143,19 @@ class World(Invariants):
             process, steering.hold(control.leases, control.clock, control.policy, named(owner), until, "a run")
         )
 
+    def end(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
+        self.ends.add(owner)
+        return self.steer_to_an_end(process, owner, purge=False)
+
     def purge(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
         self.purges.add(owner)
+        return self.steer_to_an_end(process, owner, purge=True)
+
+    def steer_to_an_end(self, process: Process, owner: Owner, *, purge: bool) -> asyncio.Task[Any]:
         control = process.control
         return self.begin(
             process,
-            steering.end(control.leases, control.looks, control.clock, control.policy, named(owner), purge=True),
+            steering.end(control.leases, control.looks, control.clock, control.policy, named(owner), purge=purge),
         )
 
     def reconcile(self, process: Process) -> asyncio.Task[Any]:
@@ -191,7 +202,8 @@ class World(Invariants):
         self.network.calm = True
 
     def lost(self, request: Request) -> Exception:
-        return ClusterUnavailable("lost") if request.to == "cluster" else StoreUnavailable("lost")
+        errors = {"cluster": ClusterUnavailable, "archive": ArchiveUnavailable, "store": StoreUnavailable}
+        return errors[request.to]("lost")
 
     # --- what owners do
 

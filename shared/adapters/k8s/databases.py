@@ -15,17 +15,19 @@ from shared.adapters.k8s.addresses import kind_of
 from shared.adapters.k8s.api import Api, Object, ObjectConflict, ObjectGone, WatchExpired
 from shared.adapters.k8s.evidence import ask
 from shared.adapters.k8s.fences import TRIES, Fences, fence
-from shared.adapters.k8s.parts import Parts, copied, together
+from shared.adapters.k8s.parts import Parts, copied, scaled, together
 from shared.adapters.k8s.pods import Pods
 from shared.adapters.k8s.readiness import View, judge, seconds
 from shared.adapters.k8s.sharing import Shared
+from shared.adapters.k8s.tasks import Tasks
 from shared.adapters.k8s.waiting import Wait
 from shared.adapters.k8s.watching import everything
 from shared.domain.errors import ClusterRefused, ClusterUnavailable
 from shared.domain.leases import Owner
 from shared.manifests import database
 from shared.manifests.mariadb import AddressKind, Spec
-from shared.ports.cluster import Evidence, Life, Status, Workload
+from shared.manifests.tasks import TASK
+from shared.ports.cluster import Evidence, Life, Outcome, Status, Task, Workload
 
 # Starts, stops and deletions of one process that are at the API server at once, first come first served: requests are
 # paced, and who came first is to be done with its dozen while the others have not begun, rather than all be done last.
@@ -48,6 +50,7 @@ class Databases:
         self._parts = Parts(self._fences, spec)
         self._acts = asyncio.Semaphore(ACTS)
         self._pods = Pods(api, plane)
+        self._tasks = Tasks(self._fences, self._parts, self._pods, spec)
         self._waits = Shared[str, Status]()
 
     async def start(self, life: Life, step: int) -> None:
@@ -55,6 +58,7 @@ class Databases:
             workload = await self._fences.own("StatefulSet", life.generation)
             if workload is not None:
                 fence(workload, step)
+                workload = await self._tasks.end(life, step, workload)
             volume = await self._parts.volume(life, must_exist=bool(life.volume) or workload is not None)
             made = await self._parts.provide(life, volume, step, workload)
             wanted = database.stateful_set(life, self._spec, self._plane, volume, step, replicas=1)
@@ -66,16 +70,24 @@ class Databases:
                 new["metadata"]["labels"] |= wanted["metadata"]["labels"]
                 new["metadata"]["labels"].pop(database.ORPHAN, None)
                 new["metadata"]["annotations"] |= wanted["metadata"]["annotations"]
-                new["metadata"]["annotations"].pop(database.ORPHAN_SINCE, None)
+                for key in (database.ORPHAN_SINCE, TASK):
+                    new["metadata"]["annotations"].pop(key, None)
                 new["spec"] |= {key: wanted["spec"][key] for key in ("replicas", "template", "updateStrategy")}
                 return new
 
             if await self._fences.change(life.generation, step, started, workload or made) is None:
                 raise ClusterUnavailable(f"{database.name(life.generation)} went away while it was started")
 
+    async def store(self, life: Life, step: int, task: Task) -> Outcome:
+        async with self._acts:
+            return await self._tasks.store(life, step, task)
+
+    async def restore(self, life: Life, step: int, task: Task, *, wait: bool) -> Outcome:
+        return await self._tasks.restore(life, step, task, wait=wait)
+
     async def stop(self, generation: str, step: int) -> None:
         async with self._acts:
-            await self._fences.change(generation, step, _stopped)
+            await self._fences.change(generation, step, lambda found: scaled(found, 0))
 
     async def delete(self, generation: str, step: int, volume: str) -> bool:
         async with self._acts:
@@ -83,13 +95,14 @@ class Databases:
 
     async def _delete(self, generation: str, step: int, volume: str) -> bool:
         # First no replica with our step: whoever would start it has read another resourceVersion.
-        if await self._fences.change(generation, step, _stopped) is not None:
+        if await self._fences.change(generation, step, lambda found: scaled(found, 0)) is not None:
             await self._fences.delete("StatefulSet", generation, step)
         if (await self._api.page("Pod", self._pods.selector(generation))).items:
             return False  # it is still writing, and still needs its policy
         claim = await self._fences.own("PersistentVolumeClaim", generation)
         if claim is not None and volume not in ("", claim["metadata"]["uid"]):
             raise ClusterRefused(f"the volume {database.name(generation)} is not the one of this lease; left alone")
+        await self._tasks.drop_secret(generation)
         kinds = ("StatefulSet", "Service", "NetworkPolicy", "Secret")
         gone = await together(*(self._fences.delete(kind, generation, step) for kind in kinds))
         if not all(gone) and not all(await together(*(self._fences.delete(kind, generation, step) for kind in kinds))):
@@ -186,12 +199,6 @@ class Databases:
             except ObjectGone:
                 pass
             return
-
-
-def _stopped(found: Object) -> Object:
-    new = copied(found)
-    new["spec"]["replicas"] = 0
-    return new
 
 
 def _workload(item: Object) -> Workload:

@@ -35,7 +35,7 @@ class Parts:
         """
         found = None
         if not must_exist:
-            found = await self._make(database.volume_claim(life, self._spec, self._fences.plane))
+            found = await self.make(database.volume_claim(life, self._spec, self._fences.plane))
         found = found or await self._fences.own("PersistentVolumeClaim", life.generation)
         if found is None:
             raise VolumeGone(f"the volume {database.name(life.generation)} is gone")
@@ -54,14 +54,14 @@ class Parts:
         parts = [policy, service, database.secret(life, plane, volume), init_scripts()]
         if workload is None:
             parts.append(database.stateful_set(life, self._spec, plane, volume, step, replicas=0))
-        made = await together(*(self._make(part) for part in parts))
+        made = await together(*(self.make(part) for part in parts))
         if made[0] is None:
             await self._renew("NetworkPolicy", life.generation, lambda found: found | {"spec": policy["spec"]})
         if made[1] is None:
             await self._renew("Service", life.generation, lambda found: renewed_service(found, service))
         return made[4] if workload is None else None
 
-    async def _make(self, manifest: Object) -> Object | None:
+    async def make(self, manifest: Object) -> Object | None:
         """The object made, or None if its name was taken."""
         try:
             return await self._fences.api.create(manifest)
@@ -109,6 +109,13 @@ def copied(found: Object) -> Object:
     new["metadata"].pop("managedFields", None)
     new["metadata"].setdefault("labels", {})
     new["metadata"].setdefault("annotations", {})
+    return new
+
+
+def scaled(found: Object, replicas: int) -> Object:
+    """The StatefulSet with that many replicas."""
+    new = copied(found)
+    new["spec"]["replicas"] = replicas
     return new
 
 

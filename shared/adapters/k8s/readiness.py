@@ -1,16 +1,18 @@
 """What a life's objects say about it: ready, or why not. Pure; `databases` reads and watches them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.adapters.k8s.addresses import address
 from shared.adapters.k8s.api import Object
 from shared.manifests import database
+from shared.manifests.tasks import TASK
 from shared.ports.cluster import Status
 
 MANAGER = "playground"  # our name in managedFields
 
+CRASHES = "CrashLoopBackOff"
 # What a container's `waiting.reason` may be that does not pass by itself.
 WAITING = {
     "ErrImagePull": "the image cannot be pulled",
@@ -20,7 +22,7 @@ WAITING = {
     "CreateContainerConfigError": "the container cannot be configured",
     "CreateContainerError": "the container cannot be made",
     "RunContainerError": "the container cannot be run",
-    "CrashLoopBackOff": "the database server keeps stopping",
+    CRASHES: "the database server keeps stopping",
 }
 
 
@@ -80,6 +82,11 @@ def server(pod: Object) -> str:
 
 
 def running(pod: Object) -> bool:
+    """Whether the server's container runs, so that it can be asked."""
+    return TASK not in (pod["metadata"].get("labels") or {}) and _runs(pod)
+
+
+def _runs(pod: Object) -> bool:
     return any(
         "running" in container.get("state", {}) for container in pod.get("status", {}).get("containerStatuses", ())
     )
@@ -88,21 +95,33 @@ def running(pod: Object) -> bool:
 def started(pod: Object) -> bool:
     """Whether kubelet knows that the server takes connections (see `manifests.mariadb.STARTED`).
 
-    Not the condition Ready: that follows half a second later and says no more.
+    Not the condition Ready: that follows half a second later and says no more. A task's pod serves nobody.
     """
-    containers = pod.get("status", {}).get("containerStatuses", ())
-    return running(pod) and all(container.get("started") for container in containers)
+    return TASK not in (pod["metadata"].get("labels") or {}) and up(pod)
 
 
-def waiting(pod: Object) -> str:
-    """What keeps the container from running, if it does not pass by itself."""
-    for container in pod.get("status", {}).get("containerStatuses", ()):
+def up(pod: Object) -> bool:
+    """Whether all containers run and have passed their startup probes."""
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    return _runs(pod) and all(container.get("started") for container in statuses)
+
+
+def waiting(pod: Object, *, crashes: bool = True) -> str:
+    """What keeps a container from running, if it does not pass by itself; that it keeps stopping, if `crashes`."""
+    for container in containers(pod):
         state = container.get("state", {}).get("waiting", {})
-        if state.get("reason") in WAITING:
+        if state.get("reason") in WAITING and (crashes or state["reason"] != CRASHES):
             code = container.get("lastState", {}).get("terminated", {}).get("exitCode")
             detail = state.get("message", "") if code is None else f"exit code {code}"
             return sentence(WAITING[state["reason"]], detail)
     return ""
+
+
+def containers(pod: Object) -> Iterator[Object]:
+    """What is told of each, those that come first included."""
+    status = pod.get("status", {})
+    yield from status.get("initContainerStatuses") or ()
+    yield from status.get("containerStatuses") or ()
 
 
 def unschedulable(pod: Object) -> str:
