@@ -17,7 +17,7 @@ bp = func.Blueprint()
 
 
 class EndLease(Steered):
-    """`purge`: its data, too, which is all that can be asked for as long as nothing archives it."""
+    """`purge`: its data is given up, too, what is archived of it included."""
 
     purge: Literal["true", "false"] = "false"
 

@@ -116,7 +116,7 @@ def hold(
 def end(
     context: typer.Context,
     id: Id,
-    purge: Annotated[bool, typer.Option("--purge", help="Delete its data, too; nobody can bring it back.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Give up its data, too; nobody can bring it back.")] = False,
     revision: Revision = None,
     as_json: Json = False,
     owner: Of = "",

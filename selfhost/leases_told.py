@@ -48,10 +48,10 @@ def shown(lease: dict[str, Any], now: datetime) -> Group:
     facts = Table(show_header=False)
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
-    instants = {name: lease[name] for name in lease if name.endswith("_at") or name == "since"}
+    instants = {name: lease[name] for name in lease if name.endswith(("_at", "_until")) or name == "since"}
     for name, value in lease.items():
         if name in instants:
-            distance = _ahead(value, now) if name == "expires_at" else _ago(value, now)
+            distance = _ahead(value, now) if name in ("expires_at", "archived_until") else _ago(value, now)
             facts.add_row(name.replace("_", " "), printable(f"{_local(value)} ({distance})"))
         elif isinstance(value, dict):
             told = ", ".join(f"{key} {_local(each) if key in ('at', 'until') else each}" for key, each in value.items())

@@ -12,12 +12,15 @@ from shared.adapters.k8s.fences import TRIES
 from shared.adapters.k8s.namespaces import ensure_namespace
 from shared.adapters.k8s.watching import everything
 from shared.domain.errors import ClusterRefused, PlaygroundError
-from shared.manifests.mariadb import init_scripts
 
 MADE_BY = "playground.dev/made-by"
 RUN = "playground-run"
 PATH = "/api/v1/namespaces/{namespace}"
+COMPONENT = "app.kubernetes.io/component"
 OURS = "app.kubernetes.io/managed-by=playground"
+# What the databases of a namespace have in common, by kind and component; archives are of no use without the leases.
+SHARED = (("ConfigMap", "init-scripts"), ("ConfigMap", "task-files"), ("NetworkPolicy", "tasks"),
+          ("PersistentVolumeClaim", "archives"))  # fmt: skip
 GIVEN = "kube-root-ca.crt"  # the ConfigMap that Kubernetes puts into every namespace
 CONTENTS = ("StatefulSet", "Pod", "PersistentVolumeClaim", "Service", "Secret", "NetworkPolicy", "ConfigMap")
 
@@ -77,13 +80,13 @@ async def tidy(api: NamespaceApi) -> str:
     """
     try:
         for kind in ("StatefulSet", "PersistentVolumeClaim"):
-            if (await everything(api, kind, OURS))[0]:
+            if (await everything(api, kind, f"{OURS},{COMPONENT}=database"))[0]:
                 return f"namespace {api.namespace} stays: another control plane has databases there"
-        labels = init_scripts()["metadata"]["labels"]
-        for item in (await everything(api, "ConfigMap", ",".join(f"{key}={labels[key]}" for key in labels)))[0]:
-            with suppress(ObjectConflict):  # somebody else was here
-                metadata = item["metadata"]
-                await api.delete("ConfigMap", metadata["name"], metadata["uid"], metadata["resourceVersion"])
+        for kind, component in SHARED:
+            for item in (await everything(api, kind, f"{OURS},{COMPONENT}={component}"))[0]:
+                with suppress(ObjectConflict):  # somebody else was here
+                    metadata = item["metadata"]
+                    await api.delete(kind, metadata["name"], metadata["uid"], metadata["resourceVersion"])
         found = await api.get_namespace()
         if found is None or found["metadata"].get("labels", {}).get(MADE_BY) != RUN:
             return ""

@@ -353,6 +353,8 @@ def use(args: list[str]) -> None:
     chosen = {
         "PLAYGROUND_KUBECONFIG": str(STATE / "admin.kubeconfig"),
         "PLAYGROUND_DATABASE_IMAGE": IMAGE_PREFIX + IMAGES["mariadb"],
+        "PLAYGROUND_ARCHIVER_IMAGE": IMAGE_PREFIX + IMAGES["archiver"],
+        "PLAYGROUND_ARCHIVE": "volume:playground-archives",
         "PLAYGROUND_CLIENT_NETWORKS": f"{current_net().host}/32",
     }
     os.execvpe(args[0], args, {**chosen, **os.environ})

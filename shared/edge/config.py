@@ -168,6 +168,10 @@ STORE = matching(
     "sqlite:///<path> or cosmos:https://<account>/<database>/<container>",
 )
 LOOKS = matching(r"inprocess|queue:https?://.+", "inprocess or queue:<url of a queue service>")
+ARCHIVE = matching(
+    r"none|volume:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|blob:https?://[^/\s]+(/[^/\s]+){1,2}",
+    "none, volume:<name of a claim> or blob:<url of a container of blobs>",
+)
 URL = matching(r"https?://[^\s]+", "an http(s) URL")
 
 

@@ -76,7 +76,9 @@ class Listing(Page):
 
     owner: str = ""
     kind: Literal["database"] | None = None
-    state: Literal["pending", "running", "hibernating", "hibernated", "waking", "failed", "deleting"] | None = None
+    state: (
+        Literal["pending", "running", "hibernating", "hibernated", "waking", "archiving", "failed", "deleting"] | None
+    ) = None
 
 
 class Hold(Answer):
@@ -103,7 +105,10 @@ class Evidence(Answer):
 
 
 class LeaseAnswer(Answer):
-    """A lease as its owner sees it. `expires_at`: not before that it is taken away if it stays unused."""
+    """A lease as its owner sees it. `expires_at`: not before that it is taken away if it stays unused.
+
+    `archived_until`: how long what it held is kept for the next one (null: it is not stored).
+    """
 
     id: str
     kind: str
@@ -117,6 +122,7 @@ class LeaseAnswer(Answer):
     last_beat_at: datetime | None
     last_use_at: datetime | None
     expires_at: datetime | None
+    archived_until: datetime | None
     hold: Hold | None
     evidence: Evidence | None
 
@@ -139,6 +145,7 @@ class LeaseAnswer(Answer):
             last_beat_at=utc_if_any(lease.beat_at),
             last_use_at=utc_if_any(lease.used_at),
             expires_at=utc_if_any(expires_at(lease, policy)),
+            archived_until=utc_if_any(lease.archive.until) if lease.archive and lease.archive.stored else None,
             hold=Hold(until=utc_if_any(lease.held_until), note=lease.hold_note) if lease.held(now) else None,
             evidence=Evidence.of(lease.sample) if lease.sample else None,
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from shared.domain.hearing import REMEMBERED
 from shared.domain.policy import DAY, PLUGIN_INTERVAL, Policy
 from shared.edge.config import (
+    ARCHIVE,
     CLASS,
     CPU,
     DOMAIN,
@@ -48,8 +49,20 @@ LOOKS_STORAGE = Setting(
 SEAL_KEYS = Setting(
     "PLAYGROUND_SEAL_KEYS", str, "file:.playground/seal_keys",
     "keys that seal credentials: `<id>:<base64 of 32 bytes>`, separated by commas, newest first; or `file:<path>`. "
-    "Looks seal with the newest, so an older one may go when the retention and a day are over",
+    "Looks seal with the newest, so an older one may go when the retention and a day are over, and where there are "
+    "archives the time that they are kept",
 )  # fmt: skip
+
+ARCHIVE_AT = Setting(
+    "PLAYGROUND_ARCHIVE", ARCHIVE, "none",
+    "where the content of a database is stored, sealed, before its storage is deleted: `blob:<url of a container>` of "
+    "Azure Storage, or on one machine `volume:<claim>`, which is made if it is missing; `none`: nowhere",
+)  # fmt: skip
+ARCHIVER_IMAGE = Setting(
+    "PLAYGROUND_ARCHIVER_IMAGE", optional(IMAGE), "",
+    "the image of the program that does it, built from `infra/images/archiver`; must be set where archives are kept",
+)  # fmt: skip
+ARCHIVE_STORAGE = Setting("PLAYGROUND_ARCHIVE_STORAGE", SIZE, "10Gi", "size of the volume on which archives are kept")
 
 LOG_LEVEL = Setting(
     "PLAYGROUND_LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "what a server of our own logs"
@@ -103,9 +116,12 @@ RETENTION = Setting("PLAYGROUND_RETENTION", duration, "P14D", "how long a hibern
 LONGEST_HOLD = Setting("PLAYGROUND_LONGEST_HOLD", duration, "P7D", "how far ahead an owner may hold a database")
 SILENCE = Setting("PLAYGROUND_SILENCE", duration, "PT30M", "silence after which a database's use is looked at")
 START_TIMEOUT = Setting("PLAYGROUND_START_TIMEOUT", duration, "PT10M", "how long a database may take to start")
+ARCHIVE_KEPT = Setting(
+    "PLAYGROUND_ARCHIVE_KEPT", duration, "P30D", "how long an archive is kept for its owner's next database"
+)
 DELETE_WITHOUT_ARCHIVE = Setting(
     "PLAYGROUND_DELETE_WITHOUT_ARCHIVE", flag, "false",
-    "delete storage when retention is over although nothing archives it",
+    "delete storage when retention is over although no place for archives is set",
 )  # fmt: skip
 
 # Timers
@@ -131,6 +147,7 @@ def policy(environment: Mapping[str, str]) -> Policy:
         grace=GRACE.read(environment), hard_cap=HARD_CAP.read(environment), retention=RETENTION.read(environment),
         longest_hold=LONGEST_HOLD.read(environment), silence=SILENCE.read(environment),
         start_timeout=START_TIMEOUT.read(environment), delete_without_archive=DELETE_WITHOUT_ARCHIVE.read(environment),
+        archives=ARCHIVE_AT.read(environment) != "none", kept=ARCHIVE_KEPT.read(environment),
     )  # fmt: skip
     if chosen.silence < 2 * PLUGIN_INTERVAL:
         raise SettingError(f"{SILENCE.name} must be at least 20 min: the notebook plugin beats every 10 min")

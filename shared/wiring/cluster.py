@@ -1,9 +1,11 @@
 """The cluster of this process. Only who calls `cluster.get()` loads Kubernetes' library."""
 
 import os
+from math import ceil
 from typing import TYPE_CHECKING
 
 from shared.domain.plane import plane_id
+from shared.domain.policy import DAY
 from shared.edge import settings
 from shared.edge.config import SettingError
 from shared.manifests.mariadb import AddressKind, Spec
@@ -27,7 +29,12 @@ def spec() -> Spec:
         client_networks=settings.CLIENT_NETWORKS.read(env),
         address=AddressKind(settings.ADDRESS.read(env)),
         service_annotations=settings.SERVICE_ANNOTATIONS.read(env),
+        archiver=settings.ARCHIVER_IMAGE.read(env),
+        archive_storage=settings.ARCHIVE_STORAGE.read(env),
+        archive_days=ceil(settings.ARCHIVE_KEPT.read(env) / DAY) + 1,
     )
+    if settings.ARCHIVE_AT.read(env) != "none" and not chosen.archiver:
+        raise SettingError(f"{settings.ARCHIVER_IMAGE.name} must be set where {settings.ARCHIVE_AT.name} is")
     if chosen.address is AddressKind.LOAD_BALANCER and not chosen.client_networks:
         raise SettingError(  # a balancer without source ranges lets the whole world in
             f"{settings.ADDRESS.name} is {chosen.address}, so {settings.CLIENT_NETWORKS.name} must name the networks"

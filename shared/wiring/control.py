@@ -2,6 +2,7 @@
 
 from shared.domain.control import Control
 from shared.wiring import clocks, probing
+from shared.wiring.archives import archives
 from shared.wiring.cluster import cluster
 from shared.wiring.looks import looks
 from shared.wiring.once import Once
@@ -12,8 +13,9 @@ from shared.wiring.store import store
 
 async def _assemble() -> Control:
     made = Control(
-        await store.get(), await cluster.get(), await looks.get(), await sealer.get(), clocks.clock, await policy.get()
-    )
+        await store.get(), await cluster.get(), await looks.get(), await sealer.get(), clocks.clock, await policy.get(),
+        await archives.get(),
+    )  # fmt: skip
     if probing.required:
         await probing.proof.get()
     return made

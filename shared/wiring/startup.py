@@ -8,6 +8,7 @@ from importlib import import_module
 from shared.domain.errors import PlaygroundError, StoreUnavailable
 from shared.edge import config, settings
 from shared.wiring import callers, cluster, probing, sealing, serving
+from shared.wiring.archives import archives
 from shared.wiring.control import control
 from shared.wiring.looks import looks
 from shared.wiring.policies import policy
@@ -35,6 +36,8 @@ def check() -> None:
         sealing.read()
         cluster.spec()
         import_module("shared.adapters.k8s.client")
+        if settings.ARCHIVE_AT.read(os.environ).startswith("blob:"):
+            import_module("shared.adapters.archive_blob")
         probing.required = settings.REQUIRE_NETWORK_POLICY.read(os.environ)
 
 
@@ -74,7 +77,7 @@ async def end() -> None:
     await asyncio.gather(*_background, return_exceptions=True)
     _background.clear()
     await probing.proof.close()
-    for opened in (looks, control, cluster.cluster, cluster.api, store):
+    for opened in (looks, control, cluster.cluster, cluster.api, archives, store):
         try:
             await opened.close()
         except PlaygroundError:

@@ -54,13 +54,16 @@ async def test_what_its_server_counted_is_told(called: Called):
     assert "hold" not in told, "what is over holds nothing"
 
 
+EXPIRING = (State.RUNNING, State.HIBERNATED, State.ARCHIVING, State.FAILED, State.DELETING)
+
+
 @pytest.mark.parametrize("state", State)
 async def test_whatever_state_it_is_in_it_is_told(called: Called, state: State):
     await called.create_db("alice")
     await put(called, state, gone_at=called.world.clock.now() + DAY, reason="because")
     told = (await called.lease("GET", "/database")).json()
     assert (told["state"], told["reason"]) == (state, "because")
-    assert ("expires_at" in told) == (state in (State.RUNNING, State.HIBERNATED, State.FAILED, State.DELETING))
+    assert ("expires_at" in told) == (state in EXPIRING)
     listed = (await called.lease("GET")).json()["leases"]
     assert listed == ([] if state is State.RELEASED else [told])
 
