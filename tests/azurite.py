@@ -65,9 +65,9 @@ def _check_node() -> None:
 
 
 @contextmanager
-def running(port: int = 0, service: str = "queue") -> Iterator[str]:
+def running(port: int = 0, service: str = "queue", host: str = "127.0.0.1") -> Iterator[str]:
     """Run it; the URL of its service, `queue` or `blob`. What was in it is gone when it ends."""
-    command = [str(install(service)), f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port), *_FLAGS]
+    command = [str(install(service)), f"--{service}Host", host, f"--{service}Port", str(port), *_FLAGS]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert process.stdout

@@ -20,12 +20,17 @@ TOGETHER = 32  # looks in flight
 
 @dataclass(slots=True)
 class Counts:
-    """What a pass did. `late` is how overdue the longest overdue lease was, in seconds."""
+    """What a pass did.
+
+    `archived`: seen to be stored, and to be deleted next. `late` is how overdue the longest overdue lease was,
+    in seconds.
+    """
 
     due: int = 0
     kept: int = 0
     started: int = 0
     hibernated: int = 0
+    archived: int = 0
     deleted: int = 0
     released: int = 0
     lost: int = 0  # to somebody who was first
@@ -84,6 +89,8 @@ async def _look(control: Control, lease: Lease, hearing: Hearing, counts: Counts
         counts.kept += 1
     elif after is State.HIBERNATING or (after is State.HIBERNATED and looked.before is not State.HIBERNATING):
         counts.hibernated += 1
+    elif after is State.DELETING and looked.before is State.ARCHIVING:
+        counts.archived += 1
     elif after is State.DELETING:
         counts.deleted += 1
     elif after is State.RELEASED:

@@ -15,7 +15,8 @@ until mariadb "${account[@]}" --execute="DO 0" >/dev/null 2>&1; do
 	}
 	sleep 0.2
 done
-mariadb-dump "${account[@]}" --all-databases --ignore-database=mysql --ignore-database=sys \
+# No comments: names are their owner's to choose, and a newline in one has ended a comment in dumps before.
+mariadb-dump "${account[@]}" --skip-comments --all-databases --ignore-database=mysql --ignore-database=sys \
 	--single-transaction --quick --routines --events --triggers --hex-blob \
 	--default-character-set=utf8mb4 --max-allowed-packet=1G | gzip --fast >"$dump.part"
 mv "$dump.part" "$dump"

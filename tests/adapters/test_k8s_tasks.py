@@ -54,6 +54,8 @@ DONE = Outcome(done=True, sha256="ab", size=7)
         (Kind.STORE, [pod("store", first=(BACK_OFF | {"restartCount": 2},))], Outcome(failure="dump failed: no room")),
         (Kind.STORE, [pod("restore", ended("archiver", 0, TOLD))], Outcome()),
         (Kind.RESTORE, [pod("restore", STARTING)], Outcome()),
+        (Kind.RESTORE, [pod("restore", ended("mariadb", 1, "syntax", 1, "lastState"))],
+         Outcome(failure="mariadb failed: syntax")),
         (Kind.RESTORE, [pod("restore", UP)], Outcome(done=True)),
         (Kind.RESTORE, [pod("restore", first=(NO_IMAGE,))], Outcome(failure="the image cannot be pulled: not found")),
         (Kind.RESTORE, [pod("restore", UP) | {"metadata": {"name": "p", "labels": {}, "deletionTimestamp": "now"}}],

@@ -15,7 +15,7 @@ from shared.adapters.k8s.readiness import containers, sentence, standing, up, wa
 from shared.adapters.k8s.watching import everything
 from shared.domain.errors import ClusterUnavailable
 from shared.manifests import database, tasks
-from shared.manifests.mariadb import Spec
+from shared.manifests.mariadb import CONTAINER, Spec
 from shared.manifests.tasks import RESTORED, TASK, Job, Kind
 from shared.ports.cluster import Life, Outcome, Task
 
@@ -163,7 +163,9 @@ def judged(pods: list[Object], job: Job) -> Outcome:
         ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
         if container["name"] == tasks.ARCHIVER and ended.get("exitCode") == 0:
             return _stored(ended.get("message", ""))
-        if container.get("restartCount", 0) >= RESTARTS and ended.get("exitCode"):
+        # A server that ended while it loaded a dump may begin anew or with half of it: only what comes up counts.
+        most = 1 if container["name"] == CONTAINER else RESTARTS
+        if container.get("restartCount", 0) >= most and ended.get("exitCode"):
             return Outcome(failure=sentence(f"{container['name']} failed", ended.get("message", "").strip()))
     return Outcome(failure=waiting(pod, crashes=False))
 

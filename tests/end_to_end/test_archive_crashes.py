@@ -1,0 +1,62 @@
+"""A server that is killed while a database is archived, and again while the next one begins with that."""
+
+import httpx
+import pytest
+
+from tests.end_to_end import servers
+from tests.end_to_end.conditions import until
+from tests.end_to_end.servers import CLAIM, HOUR, Died
+from tests.end_to_end.test_archive import database
+from tests.end_to_end.test_crashes import nothing_is_orphaned
+
+
+@pytest.fixture(scope="module")
+def server(namespace, folder, real_cluster):
+    settings = {"PLAYGROUND_ARCHIVE": "volume:archives", "PLAYGROUND_ARCHIVER_IMAGE": real_cluster.archiver}
+    settings |= {"PLAYGROUND_ARCHIVE_STORAGE": "256Mi", "PLAYGROUND_RETENTION": "PT6H"}
+    with servers.running(folder / "server", namespace, **settings) as started:
+        yield started
+
+
+def passes(server, user, state):
+    """Passes of the reaper until the lease is in that state."""
+
+    def there():
+        server.turn(10)
+        server.reap()
+        return server.state(user) == state
+
+    until(there, 120)
+
+
+@pytest.mark.parametrize(
+    ("storing", "fetching"),
+    [
+        ("after write archiving", "after make PersistentVolumeClaim"),
+        ("after make Secret", "after scale to 1"),
+        ("after scale to 1", "before start"),
+        ("before write deleting", "after start"),
+        ("after remove StatefulSet", "before write running"),
+    ],
+)
+def test_a_crash_loses_nothing_on_the_way_there_or_back(server, namespace, user, storing, fetching):
+    server.source(user).keep("kept")
+    server.look_twice()
+    server.settle(user)
+    server.listen(7 * HOUR)
+    server.tell("crash", storing, 1)
+    with pytest.raises(Died):
+        passes(server, user, "none")
+    server.restart_after_its_death()
+    server.turn(CLAIM)
+    passes(server, user, "none")
+    assert nothing_is_orphaned(server, namespace)
+
+    server.tell("crash", fetching, 1)
+    with pytest.raises(httpx.TransportError):
+        while True:  # a try may be over before it comes to that point
+            assert server.create_db(user).status_code == 503
+    server.restart_after_its_death()
+    server.turn(CLAIM)
+    assert database(server, user).kept() == ["kept"]
+    until(lambda: nothing_is_orphaned(server, namespace))
