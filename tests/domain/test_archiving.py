@@ -1,17 +1,18 @@
 """Storage goes only when what it held is stored, and the owner's next database begins with that."""
 
 import asyncio
+import base64
 import logging
 from dataclasses import replace
 
 import pytest
 
 from shared.adapters.sealing import KeyRing, new_key
-from shared.domain import databases
+from shared.domain import archiving, databases
 from shared.domain.databases import ID
-from shared.domain.errors import ArchiveUnavailable, NotReady
+from shared.domain.errors import ArchiveUnavailable, NotAllowed, NotReady, SealBroken
 from shared.domain.hearing import Hearing
-from shared.domain.leases import State
+from shared.domain.leases import Owner, State
 from shared.domain.look import look_now
 from shared.domain.policy import DAY, HOUR, Policy
 from shared.domain.reaper import reap
@@ -219,6 +220,30 @@ async def test_an_end_without_purge_stores_what_runs_and_no_beat_brings_it_back(
     assert list(rig.kubernetes.archives.values()) == [["a row"]]
     await rig.create()
     assert rows(rig) == ["a row"] and not rig.lease().ended
+
+
+@virtual
+async def test_what_is_ended_is_not_held():
+    rig = Rig(POLICY)
+    await used(rig)
+    await end(rig, purge=False)
+    with pytest.raises(NotAllowed, match="only a create_db brings it back"):
+        await hold(rig, rig.clock.now() + DAY)
+
+
+@virtual
+async def test_an_archive_is_bound_to_its_owner_and_its_try():
+    rig = Rig(POLICY)
+    await archived(rig)
+    lease = rig.lease()
+    assert lease.archive is not None
+    task = await archiving.to_fetch(rig.control, lease, lease.archive)
+    assert task.context == f"{ALICE.key} {lease.archive.name}" and len(base64.b64decode(task.key)) == 32
+    stranger = replace(lease, owner=Owner("default", "mallory"))
+    with pytest.raises(SealBroken):
+        await archiving.to_fetch(rig.control, stranger, lease.archive)
+    with pytest.raises(SealBroken):
+        await archiving.to_fetch(rig.control, lease, replace(lease.archive, name="another"))
 
 
 @virtual

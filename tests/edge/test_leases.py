@@ -1,5 +1,6 @@
 """What is asked about leases, and how they are told."""
 
+from dataclasses import replace
 from math import isfinite
 from typing import get_args
 
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidRequest
-from shared.domain.leases import Kind, State
-from shared.domain.policy import Policy
+from shared.domain.leases import Archive, Kind, State
+from shared.domain.policy import DAY, Policy
 from shared.edge.leases import LeaseAnswer, Listing, Steered, Wished
 from shared.edge.web import parse_body
 from tests.samples import T0, a_lease
@@ -30,6 +31,16 @@ def test_a_list_may_be_of_every_kind_and_state_that_is_on_one():
 def test_no_secret_and_no_address_is_told_of_any_lease(state: State):
     told = LeaseAnswer.of(a_lease(state, **SECRET), Policy(), T0)
     assert "hunter2" not in told.model_dump_json()
+
+
+def test_what_is_archived_is_told_until_when_and_its_key_is_not():
+    archive = Archive("x-3", "hunter2", T0)
+    under_way = LeaseAnswer.of(a_lease(State.ARCHIVING, archive=archive), Policy(), T0)
+    assert under_way.archived_until is None
+    stored = a_lease(State.RELEASED, archive=replace(archive, sha256="ab", size=7, until=T0 + DAY))
+    told = LeaseAnswer.of(stored, Policy(), T0)
+    assert told.archived_until is not None and told.archived_until.timestamp() == T0 + DAY
+    assert "hunter2" not in told.model_dump_json() + repr(stored)
 
 
 def test_an_instant_that_no_calendar_has_is_left_out():
