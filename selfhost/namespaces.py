@@ -18,9 +18,9 @@ RUN = "playground-run"
 PATH = "/api/v1/namespaces/{namespace}"
 COMPONENT = "app.kubernetes.io/component"
 OURS = "app.kubernetes.io/managed-by=playground"
-# What the databases of a namespace have in common, by kind and component; archives are of no use without the leases.
-SHARED = (("ConfigMap", "init-scripts"), ("ConfigMap", "task-files"), ("NetworkPolicy", "tasks"),
-          ("PersistentVolumeClaim", "archives"))  # fmt: skip
+# What the databases of a namespace have in common, by kind and component.
+SHARED = (("ConfigMap", "init-scripts"), ("NetworkPolicy", "tasks"))
+ARCHIVES = "archives"  # component of the claim they are on: it goes with a namespace of ours, and never else
 GIVEN = "kube-root-ca.crt"  # the ConfigMap that Kubernetes puts into every namespace
 CONTENTS = ("StatefulSet", "Pod", "PersistentVolumeClaim", "Service", "Secret", "NetworkPolicy", "ConfigMap")
 
@@ -92,7 +92,10 @@ async def tidy(api: NamespaceApi) -> str:
             return ""
         for kind in CONTENTS:
             for item in (await everything(api, kind))[0]:
-                if item["metadata"]["name"] != GIVEN and "deletionTimestamp" not in item["metadata"]:
+                metadata = item["metadata"]
+                if (metadata.get("labels") or {}).get(COMPONENT) == ARCHIVES:
+                    continue
+                if metadata["name"] != GIVEN and "deletionTimestamp" not in metadata:
                     return f"namespace {api.namespace} stays: it holds {kind} {item['metadata']['name']}"
         await api.delete_namespace(found["metadata"]["uid"])
         while left := await api.get_namespace():

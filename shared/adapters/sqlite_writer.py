@@ -75,9 +75,8 @@ class Writer:
         self._closed = True
         if self._pump is not None:
             await asyncio.shield(self._pump)
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-            await self._process.wait()
+        if self._process is not None:
+            await self._end(self._process)
 
     async def _commit_queue(self) -> None:
         try:
@@ -118,8 +117,18 @@ class Writer:
             (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
             outcomes: list[Outcome] = pickle.loads(await process.stdout.readexactly(length))
             return outcomes
-        except (OSError, EOFError):
+        except BaseException:  # what it would answer now is no answer to the next batch
             self._process = None
-            process.stdin.close()
-            await process.wait()
+            process.kill()
             raise
+
+    async def _end(self, process: Process) -> None:
+        """Let it finish, but not for longer than anybody waits for the disk."""
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(self._patience):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()

@@ -100,6 +100,8 @@ async def carry_on(
             log.error("%s of %s could not be archived: %s", lease.id, lease.owner.key, step.archive.failure)
     elif after and after.act is Act.NOTHING and (after.result, after.archive) != (lease.state, lease.archive):
         step = after
+        if lease.archive and lease.archive.stored and after.archive is None:
+            log.error("%s of %s: %s", lease.id, lease.owner.key, after.reason)
     elif done.failure:
         due_at = now + control.policy.backoff(lease.attempts)
         step = replace(step, result=lease.state, due_at=due_at, reason=done.failure)

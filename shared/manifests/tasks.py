@@ -7,25 +7,17 @@ import copy
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import resources
 from urllib.parse import urlsplit
 
-from shared.manifests import mariadb
 from shared.manifests.database import PLANE, Manifest, labels, name
-from shared.manifests.mariadb import CONTAINER, SOCKET, Spec
+from shared.manifests.mariadb import CONTAINER, USER, Spec
 from shared.ports.cluster import Life, Task
 
-TASK = "playground.dev/task"  # on pods: which kind; on the StatefulSet: `<kind>.<archive>`
+TASK = "playground.dev/task"  # on pods: which kind; as an annotation, on the StatefulSet too: `<kind>.<archive>`
 RESTORED = "playground.dev/restored"  # on the volume claim: the archive that it holds
-ARCHIVER = "archiver"
-DUMP, FETCH = "dump", "fetch"  # containers that come first
-WORK, KEPT = "/archive", "/kept"
-FILES = {
-    "dump.sh": (resources.files(__package__) / "dump.sh").read_text(),
-    "client.cnf": "[mariadb-client]\nmax-allowed-packet = 1G\n",  # a row may be as large as a server takes
-}
-ACCOUNTS = "20-accounts.sql"
-LARGE_ROWS = "--max-allowed-packet=1G"
+PACK, ARCHIVER, FETCH, UNPACK = "pack", "archiver", "fetch", "unpack"  # containers
+DATA, WORK, KEPT, ACCOUNTS = "/var/lib/mysql", "/archive", "/kept", "/run/playground"
+PACKED = f"{WORK}/data.tar.gz"
 
 
 class Kind(StrEnum):
@@ -48,21 +40,23 @@ class Job:
         return f"{self.kind}.{self.task.name}"
 
 
-def secret_name(generation: str) -> str:
-    return f"{name(generation)}-task"
+def secret_name(generation: str, mark: str) -> str:
+    """Of one task alone: who is late with an earlier one's replaces nothing."""
+    return f"{name(generation)}-{hashlib.sha256(mark.encode()).hexdigest()[:10]}"
 
 
-def files() -> Manifest:
-    """What the images do not bring. Named after its content, shared by all, never changed."""
-    digest = hashlib.sha256("".join(f"{file}\0{FILES[file]}\0" for file in sorted(FILES)).encode()).hexdigest()
-    metadata = {"name": f"playground-tasks-{digest[:12]}", "labels": _shared("task-files")}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(FILES), "immutable": True}
+def secret(metadata: Manifest, life: Life, job: Job) -> Manifest:
+    """The data key, the URL with its credential, and what makes restored accounts this life's.
 
-
-def secret(metadata: Manifest, generation: str, job: Job) -> Manifest:
-    """The data key, and the URL with its credential; `metadata` is what all of a life has."""
-    metadata = metadata | {"name": secret_name(generation), "annotations": metadata["annotations"] | {TASK: job.mark}}
-    data = {"key": job.task.key, "url": job.task.place.url}
+    `metadata` is what all of a life has.
+    """
+    metadata = metadata | {"name": secret_name(life.generation, job.mark)}
+    # Passwords hold [A-Za-z0-9] only; each statement of an --init-file is a line.
+    accounts = (
+        f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{life.root_password}';\n"
+        f"ALTER USER '{USER}'@'%' IDENTIFIED BY '{life.password}';\n"
+    )
+    data = {"key": job.task.key, "url": job.task.place.url, "accounts.sql": accounts}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "stringData": data}
 
 
@@ -100,63 +94,70 @@ def template(life: Life, spec: Spec, plane: str, job: Job, ordinary: Manifest) -
     """The pod template of a task, from that of the database (`ordinary`)."""
     made = copy.deepcopy(ordinary)
     made["metadata"]["labels"] = labels(plane, life.generation) | {TASK: str(job.kind)}
+    made["metadata"]["annotations"][TASK] = job.mark
     pod = made["spec"]
     [server] = pod["containers"]
-    archiver = _archiver(life, spec, job, server["securityContext"])
     pod["volumes"].append({"name": "work", "emptyDir": {"sizeLimit": spec.storage}})
-    pod["volumes"].append({"name": "files", "configMap": {"name": files()["metadata"]["name"]}})
     if job.task.place.claim:
         claim = {"claimName": job.task.place.claim}
         pod["volumes"].append({"name": "kept", "persistentVolumeClaim": claim})
+    security = server["securityContext"]
+    archiver = _archiver(life, spec, job) | {"securityContext": security}
     if job.kind is Kind.STORE:
-        pod["terminationGracePeriodSeconds"] = 10  # only reading: a server that is killed recovers
-        pod["initContainers"], pod["containers"] = [_dump(server, spec)], [archiver]
+        packs = _packs(PACK, spec, read_only=True) | {"securityContext": security}
+        pod["initContainers"], pod["containers"] = [packs], [archiver]
     else:
-        pod["initContainers"], pod["containers"] = [archiver], [_restored(server)]
+        accounts = {"secretName": secret_name(life.generation, job.mark), "items": [_ACCOUNTS], "defaultMode": 0o440}
+        pod["volumes"].append({"name": "accounts", "secret": accounts})
+        unpacks = _packs(UNPACK, spec, read_only=False) | {"securityContext": security}
+        pod["initContainers"], pod["containers"] = [archiver, unpacks], [_restored(server)]
     return made
 
 
-def _dump(server: Manifest, spec: Spec) -> Manifest:
-    made = {key: server[key] for key in ("image", "resources", "securityContext")}
-    env = [item for item in server["env"] if item["name"] == "MARIADB_ROOT_PASSWORD"]
-    mounts = [mount for mount in server["volumeMounts"] if mount["name"] != "init"]
-    return made | {
-        "name": DUMP,
-        "command": ["bash", "/playground/dump.sh", f"{WORK}/dump.sql.gz", *mariadb.arguments(spec), LARGE_ROWS],
-        "env": [*env, {"name": "SOCKET", "value": SOCKET}],
-        "terminationMessagePolicy": "FallbackToLogsOnError",
+_ACCOUNTS = {"key": "accounts.sql", "path": "accounts.sql"}
+
+
+def _packs(command: str, spec: Spec, *, read_only: bool) -> Manifest:
+    """From the data directory to a file, or back; no server is at it."""
+    return _program(command, command, spec) | {
+        "env": [{"name": "ARCHIVE_FOLDER", "value": DATA}, {"name": "ARCHIVE_DUMP", "value": PACKED}],
         "volumeMounts": [
-            *mounts,
+            {"name": "data", "mountPath": DATA} | ({"readOnly": True} if read_only else {}),
             {"name": "work", "mountPath": WORK},
-            {"name": "files", "mountPath": "/playground", "readOnly": True},
         ],
     }
 
 
 def _restored(server: Manifest) -> Manifest:
-    """The server that begins with the dump: nobody reaches it, as its pod has a way out."""
+    """The server that gives the accounts this life's passwords: nobody reaches it, as its pod has a way out."""
     assert server["name"] == CONTAINER
-    scripts = "/docker-entrypoint-initdb.d"
-    files = (
-        ("work", "dump.sql.gz", f"{scripts}/15-archive.sql.gz"),
-        ("init", ACCOUNTS, f"{scripts}/{ACCOUNTS}"),  # samples are in the dump, unless its owner wanted none
-        ("files", "client.cnf", "/etc/mysql/conf.d/playground.cnf"),
-    )
-    mounts = [mount for mount in server["volumeMounts"] if mount["name"] != "init"]
-    mounts += [{"name": volume, "mountPath": path, "subPath": file, "readOnly": True} for volume, file, path in files]
-    return server | {"args": [*server["args"], LARGE_ROWS, "--bind-address=127.0.0.1"], "volumeMounts": mounts}
+    mount = {"name": "accounts", "mountPath": ACCOUNTS, "readOnly": True}
+    arguments = ["--bind-address=127.0.0.1", f"--init-file={ACCOUNTS}/accounts.sql"]
+    return server | {"args": [*server["args"], *arguments], "volumeMounts": [*server["volumeMounts"], mount]}
 
 
-def _archiver(life: Life, spec: Spec, job: Job, security: Manifest) -> Manifest:
+def _program(name: str, command: str, spec: Spec) -> Manifest:
+    return {
+        "name": name,
+        "image": spec.archiver,
+        "args": [command],
+        "resources": {
+            "requests": {"cpu": spec.cpu, "memory": "64Mi"},
+            "limits": {"cpu": spec.cpu_limit, "memory": "256Mi"},
+        },
+    }
+
+
+def _archiver(life: Life, spec: Spec, job: Job) -> Manifest:
     task, storing = job.task, job.kind is Kind.STORE
 
     def secret_key(key: str) -> Manifest:
-        return {"secretKeyRef": {"name": secret_name(life.generation), "key": key}}
+        return {"secretKeyRef": {"name": secret_name(life.generation, job.mark), "key": key}}
 
     env: list[Manifest] = [
         {"name": "ARCHIVE_KEY", "valueFrom": secret_key("key")},
         {"name": "ARCHIVE_CONTEXT", "value": task.context},
-        {"name": "ARCHIVE_DUMP", "value": f"{WORK}/dump.sql.gz"},
+        {"name": "ARCHIVE_DUMP", "value": PACKED},
     ]
     mounts: list[Manifest] = [{"name": "work", "mountPath": WORK}, {"name": "tmp", "mountPath": "/tmp"}]
     if task.place.claim:
@@ -170,18 +171,8 @@ def _archiver(life: Life, spec: Spec, job: Job, security: Manifest) -> Manifest:
             env.append({"name": "ARCHIVE_KEEP_DAYS", "value": str(spec.archive_days)})
     else:
         env += [{"name": "ARCHIVE_SHA256", "value": task.sha256}, {"name": "ARCHIVE_SIZE", "value": str(task.size)}]
-    return {
-        "name": ARCHIVER if storing else FETCH,
-        "image": spec.archiver,
-        "args": ["store" if storing else "fetch"],
-        "env": env,
-        "resources": {
-            "requests": {"cpu": spec.cpu, "memory": "64Mi"},
-            "limits": {"cpu": spec.cpu_limit, "memory": "256Mi"},
-        },
-        "securityContext": security,
-        "volumeMounts": mounts,
-    }
+    name, command = (ARCHIVER, "store") if storing else (FETCH, "fetch")
+    return _program(name, command, spec) | {"env": env, "volumeMounts": mounts}
 
 
 def _shared(component: str) -> dict[str, str]:

@@ -24,7 +24,9 @@ def job(kind: Kind) -> Job:
 
 def pod(kind: str, *containers: dict[str, Any], first: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
     status = {"containerStatuses": list(containers), "initContainerStatuses": list(first)}
-    return {"metadata": {"name": "p", "uid": "u", "labels": {"playground.dev/task": kind}}, "status": status}
+    annotations = {"playground.dev/task": f"{kind}.x-3"}
+    labels = {"playground.dev/task": kind.partition(".")[0]}
+    return {"metadata": {"name": "p", "uid": "u", "labels": labels, "annotations": annotations}, "status": status}
 
 
 def ended(name: str, code: int, message: str, restarts: int = 0, where: str = "state") -> dict[str, Any]:
@@ -34,7 +36,7 @@ def ended(name: str, code: int, message: str, restarts: int = 0, where: str = "s
 UP = {"name": "mariadb", "state": {"running": {}}, "started": True}
 STARTING = {"name": "mariadb", "state": {"running": {}}, "started": False}
 NO_IMAGE = {"name": "fetch", "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}
-BACK_OFF = {"name": "dump", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "restartCount": 1,
+BACK_OFF = {"name": "pack", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "restartCount": 1,
             "lastState": {"terminated": {"exitCode": 1, "message": "no room"}}}  # fmt: skip
 DONE = Outcome(done=True, sha256="ab", size=7)
 
@@ -51,8 +53,9 @@ DONE = Outcome(done=True, sha256="ab", size=7)
         (Kind.STORE, [pod("store", ended("archiver", 0, "hello"))],
          Outcome(failure="the archiver said nothing that can be read: hello")),
         (Kind.STORE, [pod("store", first=(BACK_OFF,))], Outcome()),
-        (Kind.STORE, [pod("store", first=(BACK_OFF | {"restartCount": 2},))], Outcome(failure="dump failed: no room")),
+        (Kind.STORE, [pod("store", first=(BACK_OFF | {"restartCount": 2},))], Outcome(failure="pack failed: no room")),
         (Kind.STORE, [pod("restore", ended("archiver", 0, TOLD))], Outcome()),
+        (Kind.STORE, [pod("store.earlier", ended("archiver", 0, TOLD))], Outcome()),
         (Kind.RESTORE, [pod("restore", STARTING)], Outcome()),
         (Kind.RESTORE, [pod("restore", ended("mariadb", 1, "syntax", 1, "lastState"))],
          Outcome(failure="mariadb failed: syntax")),
@@ -70,18 +73,18 @@ async def test_each_try_has_a_credential_of_its_own_and_none_is_left_behind():
     kubernetes, alice = Kubernetes(auto=True), life()
     cluster = Databases(kubernetes, Spec(image="mariadb"), "plane-a")
     await cluster.start(alice, 1)
-    secret = ("Secret", f"pg-{alice.generation}-task")
     for step, name in ((2, "x-2"), (6, "x-6")):
         task = Task(name, "a2V5", "c", Place(url=f"{URL}{name}"))
         for further in range(3):
             await cluster.store(alice, step + further, task)
-        assert kubernetes.objects[secret]["stringData"]["url"] == f"{URL}{name}"
+        [secret] = [secret for secret in kubernetes.find("Secret") if "url" in secret["stringData"]]
+        assert secret["stringData"]["url"] == f"{URL}{name}"
         await cluster.stop(alice.generation, step + 3)
     assert [policy["metadata"]["name"] for policy in kubernetes.find("NetworkPolicy")] == [
         f"pg-{alice.generation}", "playground-tasks-plane-a-443"
     ]  # fmt: skip
     await cluster.start(alice, 10)
-    assert secret not in kubernetes.objects
+    assert [secret["metadata"]["name"] for secret in kubernetes.find("Secret")] == [f"pg-{alice.generation}"]
     [workload] = kubernetes.find("StatefulSet")
     assert "playground.dev/task" not in workload["metadata"]["annotations"]
 

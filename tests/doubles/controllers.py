@@ -103,6 +103,7 @@ class Controllers:
                 "name": name,
                 "uid": f"pod-{self._containers}",
                 "labels": dict(template["metadata"]["labels"]),
+                "annotations": dict(template["metadata"].get("annotations") or {}),
                 "ownerReferences": [owner],
                 "creationTimestamp": self._cluster.now(),
             },

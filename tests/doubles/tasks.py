@@ -34,7 +34,7 @@ def run(cluster: "Kubernetes", pod: Object, broken: str) -> Object | None:
         cluster.archives[name] = list(data)
         told = dict(zip(("sha256", "size"), sealed(data), strict=True))
         return _ended(ARCHIVER, 0, json.dumps(told), 0)
-    [fetch] = pod["spec"]["initContainers"]
+    fetch, *_ = pod["spec"]["initContainers"]
     wanted = {item["name"]: item.get("value") for item in fetch["env"]}
     found = sealed(cluster.archives.get(name, ()))
     if name not in cluster.archives or found != (wanted["ARCHIVE_SHA256"], int(wanted["ARCHIVE_SIZE"])):

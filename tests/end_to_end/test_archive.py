@@ -1,5 +1,6 @@
 """What was not used for long is stored before it goes, with real parts, and comes back with the next create_db."""
 
+import pymysql
 import pytest
 
 from tests.end_to_end.conditions import until
@@ -52,7 +53,16 @@ def test_what_was_not_used_for_its_retention_is_stored_and_the_next_create_db_br
     first = server.source(user)
     first.keep(ODD)
     first.sql("DROP TABLE iris.test")
-    first.sql("CREATE VIEW mine.seen AS SELECT * FROM mine.texts")
+    first.sql(
+        "CREATE VIEW mine.seen AS SELECT * FROM mine.texts",
+        "CREATE TABLE mine.gone (x INT)",
+        "CREATE VIEW mine.broken AS SELECT * FROM mine.gone",
+        "DROP TABLE mine.gone",
+        "CREATE TABLE mine.numbers (x FLOAT)",
+        "INSERT INTO mine.numbers VALUES (16777216), (0.12345678)",
+        "CREATE PROCEDURE mine.one() SELECT 1",
+    )
+    numbers = first.sql("SELECT CAST(x AS DOUBLE) FROM mine.numbers")
     generation = server.leases()[user]["generation"]
     archived(server, user)
     assert generation not in namespace.standing() and namespace.pods(generation) == []
@@ -61,6 +71,10 @@ def test_what_was_not_used_for_its_retention_is_stored_and_the_next_create_db_br
     assert second.kept() == [ODD]
     assert second.sql("SHOW TABLES FROM iris") == (("train",),), "what its owner dropped stays away"
     assert second.sql("SELECT COUNT(*) FROM mine.seen") == ((1,),)
+    assert second.sql("SELECT CAST(x AS DOUBLE) FROM mine.numbers") == numbers, "to the last bit"
+    assert second.sql("CALL mine.one()") == ((1,),)
+    with pytest.raises(pymysql.err.OperationalError, match="denied"):
+        second.connect(password=first.password)
     second.keep("and it goes on")
 
 

@@ -39,51 +39,56 @@ def mounts(container: dict[str, Any]) -> dict[str, str]:
 def test_no_secret_is_in_a_pod_and_all_are_in_its_secret(job: Job):
     told = json.dumps(template(job))
     assert not any(secret in told for secret in ("hunter2", "a2V5", "Root1", "Pass1"))
-    secret = tasks.secret(database.metadata_of(LIFE, "plane-a", "uid"), LIFE.generation, job)
-    assert secret["stringData"] == {"key": "a2V5", "url": URL}
-    assert secret["metadata"]["name"] == "pg-abcdefghij0123456789-task"
+    secret = tasks.secret(database.metadata_of(LIFE, "plane-a", "uid"), LIFE, job)
+    accounts = (
+        "ALTER USER 'root'@'localhost' IDENTIFIED BY 'Root1';\nALTER USER 'notebook'@'%' IDENTIFIED BY 'Pass1';\n"
+    )
+    assert secret["stringData"] == {"key": "a2V5", "url": URL, "accounts.sql": accounts}
+    assert secret["metadata"]["name"] == tasks.secret_name(LIFE.generation, job.mark)
     assert secret["metadata"]["ownerReferences"][0]["uid"] == "uid", "it goes with the volume at the latest"
     assert "hunter2" not in repr(job)
 
 
-def test_what_stores_dumps_first_and_sees_no_more_than_the_dump():
+def test_each_task_has_a_secret_of_its_own():
+    later = Job(Kind.STORE, replace(STORE.task, name="x-9"))
+    names = {tasks.secret_name(LIFE.generation, job.mark) for job in (STORE, RESTORE, later)}
+    assert len(names) == 3 and all(name.startswith("pg-abcdefghij0123456789-") for name in names)
+
+
+def test_what_stores_packs_first_and_what_has_the_way_out_sees_no_more_than_that():
     pod = template(STORE)["spec"]
-    [dump], [archiver] = pod["initContainers"], pod["containers"]
-    assert dump["command"][:3] == ["bash", "/playground/dump.sh", "/archive/dump.sql.gz"]
-    assert environment(dump)["MARIADB_ROOT_PASSWORD"] == {
-        "secretKeyRef": {"name": "pg-abcdefghij0123456789", "key": "root-password"}
-    }
-    assert "/docker-entrypoint-initdb.d" not in mounts(dump)
+    [pack], [archiver] = pod["initContainers"], pod["containers"]
+    assert (pack["image"], pack["args"]) == ("archiver:1", ["pack"])
+    assert environment(pack) == {"ARCHIVE_FOLDER": "/var/lib/mysql", "ARCHIVE_DUMP": "/archive/data.tar.gz"}
+    assert {"name": "data", "mountPath": "/var/lib/mysql", "readOnly": True} in pack["volumeMounts"]
     assert (archiver["image"], archiver["args"]) == ("archiver:1", ["store"])
     assert mounts(archiver) == {"/archive": "work", "/tmp": "tmp"}, "not the volume itself"
-    ref = {"name": "pg-abcdefghij0123456789-task"}
+    ref = {"name": tasks.secret_name(LIFE.generation, STORE.mark)}
     assert environment(archiver) == {
         "ARCHIVE_KEY": {"secretKeyRef": ref | {"key": "key"}},
         "ARCHIVE_URL": {"secretKeyRef": ref | {"key": "url"}},
         "ARCHIVE_CONTEXT": "acme/alice x-3",
-        "ARCHIVE_DUMP": "/archive/dump.sql.gz",
+        "ARCHIVE_DUMP": "/archive/data.tar.gz",
         "ARCHIVE_DONE": "/archive/done.json",
     }
 
 
-def test_what_restores_fetches_first_and_its_server_is_reached_by_nobody():
+def test_what_restores_fetches_and_unpacks_and_its_server_is_reached_by_nobody():
     pod = template(RESTORE)["spec"]
-    [fetch], [server] = pod["initContainers"], pod["containers"]
-    assert (fetch["name"], fetch["args"]) == ("fetch", ["fetch"])
+    [fetch, unpack], [server] = pod["initContainers"], pod["containers"]
+    assert (fetch["args"], unpack["args"]) == (["fetch"], ["unpack"])
     assert environment(fetch)["ARCHIVE_SHA256"] == "ab" * 32 and environment(fetch)["ARCHIVE_SIZE"] == "7"
-    assert "--bind-address=127.0.0.1" in server["args"]
-    files = {mount["mountPath"]: mount["subPath"] for mount in server["volumeMounts"] if "subPath" in mount}
-    assert files == {
-        "/docker-entrypoint-initdb.d/15-archive.sql.gz": "dump.sql.gz",
-        "/docker-entrypoint-initdb.d/20-accounts.sql": "20-accounts.sql",
-        "/etc/mysql/conf.d/playground.cnf": "client.cnf",
-    }, "accounts come last, and no samples"
+    assert mounts(fetch) == {"/archive": "work", "/tmp": "tmp"}
+    assert mounts(unpack) == {"/archive": "work", "/var/lib/mysql": "data"}
+    assert server["args"][-2:] == ["--bind-address=127.0.0.1", "--init-file=/run/playground/accounts.sql"]
+    [accounts] = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "accounts"]
+    assert accounts["items"] == [{"key": "accounts.sql", "path": "accounts.sql"}], "and not the key of the archive"
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_a_volume_of_archives_takes_the_place_of_a_url(kind: Kind):
     pod = template(Job(kind, replace(FETCHED, place=KEPT_AT)))["spec"]
-    [archiver] = pod["containers" if kind is Kind.STORE else "initContainers"]
+    archiver = pod["containers" if kind is Kind.STORE else "initContainers"][0]
     told = environment(archiver)
     assert told["ARCHIVE_FILE"] == "/kept/x-3.archive" and "ARCHIVE_URL" not in told
     assert told.get("ARCHIVE_KEEP_DAYS") == ("31" if kind is Kind.STORE else None)
@@ -96,6 +101,7 @@ def test_a_volume_of_archives_takes_the_place_of_a_url(kind: Kind):
 def test_its_pod_belongs_to_the_statefulset_and_says_what_it_is(job: Job):
     made = template(job)
     assert made["metadata"]["labels"].items() >= {"playground.dev/task": job.kind.value}.items()
+    assert made["metadata"]["annotations"]["playground.dev/task"] == job.mark
     assert made["metadata"]["labels"]["playground.dev/generation"] == LIFE.generation
     for container in made["spec"]["initContainers"] + made["spec"]["containers"]:
         assert container["securityContext"]["readOnlyRootFilesystem"], "as the database's own"

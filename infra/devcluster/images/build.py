@@ -178,9 +178,6 @@ def mariadb(root: pathlib.Path) -> tuple[str, dict]:
         "/usr/bin/mariadb-backup",
         "/usr/bin/mariabackup",
     )
-    debian(root / "unpacked", ("mariadb-client",))  # for one program: the package wants Perl
-    put(root / "unpacked/usr/bin/mariadb-dump", root / "usr/bin/mariadb-dump")
-    shutil.rmtree(root / "unpacked")
     users(root, "mysql:x:999:999::/var/lib/mysql:/bin/false")
     put(HERE / "mariadb/docker-entrypoint.sh", root / "usr/local/bin/docker-entrypoint.sh")
     for folder in ("conf.d", "mariadb.conf.d"):

@@ -54,11 +54,11 @@ class Databases:
         self._waits = Shared[str, Status]()
 
     async def start(self, life: Life, step: int) -> None:
+        workload = await self._fences.own("StatefulSet", life.generation)
+        if workload is not None:
+            fence(workload, step)
+            workload = await self._tasks.end(life, step, workload)  # may wait, and nobody shall wait with it
         async with self._acts:
-            workload = await self._fences.own("StatefulSet", life.generation)
-            if workload is not None:
-                fence(workload, step)
-                workload = await self._tasks.end(life, step, workload)
             volume = await self._parts.volume(life, must_exist=bool(life.volume) or workload is not None)
             made = await self._parts.provide(life, volume, step, workload)
             wanted = database.stateful_set(life, self._spec, self._plane, volume, step, replicas=1)
@@ -95,14 +95,15 @@ class Databases:
 
     async def _delete(self, generation: str, step: int, volume: str) -> bool:
         # First no replica with our step: whoever would start it has read another resourceVersion.
-        if await self._fences.change(generation, step, lambda found: scaled(found, 0)) is not None:
+        workload = await self._fences.change(generation, step, lambda found: scaled(found, 0))
+        if workload is not None:
+            await self._tasks.drop_secret(generation, workload)
             await self._fences.delete("StatefulSet", generation, step)
         if (await self._api.page("Pod", self._pods.selector(generation))).items:
             return False  # it is still writing, and still needs its policy
         claim = await self._fences.own("PersistentVolumeClaim", generation)
         if claim is not None and volume not in ("", claim["metadata"]["uid"]):
             raise ClusterRefused(f"the volume {database.name(generation)} is not the one of this lease; left alone")
-        await self._tasks.drop_secret(generation)
         kinds = ("StatefulSet", "Service", "NetworkPolicy", "Secret")
         gone = await together(*(self._fences.delete(kind, generation, step) for kind in kinds))
         if not all(gone) and not all(await together(*(self._fences.delete(kind, generation, step) for kind in kinds))):

@@ -4,6 +4,7 @@ One StatefulSet has the database's pod or a task's, and Kubernetes lets no secon
 first is gone. What it has changes only while it wants no replica, each change fenced by a step as any other.
 """
 
+import asyncio
 import json
 from contextlib import aclosing
 
@@ -19,6 +20,7 @@ from shared.manifests.mariadb import CONTAINER, Spec
 from shared.manifests.tasks import RESTORED, TASK, Job, Kind
 from shared.ports.cluster import Life, Outcome, Task
 
+SETTLES = 0.1  # seconds between two looks at what a controller has noticed
 RESTARTS = 2  # of a container after which its task has failed
 
 
@@ -63,13 +65,17 @@ class Tasks:
         if TASK not in (workload["metadata"].get("annotations") or {}):
             return workload
         changed = await self._fences.change(life.generation, step, lambda found: scaled(found, 0), workload)
-        if changed is None:
-            raise ClusterUnavailable(f"{database.name(life.generation)} went away while its task was ended")
         async with aclosing(self._pods.follow(life.generation)) as states:
             async for seen in states:
                 if not seen.objects:
                     break
-        await self.drop_secret(life.generation)
+        while changed is not None and not settled(changed):
+            await asyncio.sleep(SETTLES)
+            changed = await self._fences.own("StatefulSet", life.generation)
+        if changed is None:
+            raise ClusterUnavailable(f"{database.name(life.generation)} went away while its task was ended")
+        fence(changed, step)
+        await self.drop_secret(life.generation, workload)
         return changed
 
     async def _run(self, life: Life, step: int, job: Job, volume: str, workload: Object | None) -> Outcome:
@@ -79,9 +85,10 @@ class Tasks:
         pods, _ = await everything(self._api, "Pod", self._pods.selector(life.generation))
         if marked == job.mark and wanted:
             return judged(pods, job)
-        if wanted or pods:
+        if wanted or pods or (workload is not None and not settled(workload)):
             await self._fences.change(life.generation, step, lambda found: scaled(found, 0), workload)
             return Outcome()
+        await self.drop_secret(life.generation, workload)  # an earlier task's
         plane = self._fences.plane
         made = await self._parts.provide(life, volume, step, workload)
         await self._provide(life, volume, job)
@@ -100,23 +107,27 @@ class Tasks:
 
     async def _provide(self, life: Life, volume: str, job: Job) -> None:
         plane, place = self._fences.plane, job.task.place
-        await self._parts.make(tasks.files())
         if place.url:
             await self._parts.make(tasks.network_policy(plane, place.url))
         if place.claim:
             await self._parts.make(tasks.archive_claim(place.claim, self._spec))
         metadata = database.metadata_of(life, plane, volume)
-        manifest = tasks.secret(metadata | {"labels": database.labels(plane, life.generation)}, life.generation, job)
-        await self.drop_secret(life.generation)  # its credential ends within the hour: each try has one of its own
+        manifest = tasks.secret(metadata, life, job)
+        name = manifest["metadata"]["name"]
+        await self._drop(name, life.generation)  # its credential ends within the hour
         try:
             await self._api.create(manifest)
         except AlreadyExists:
-            raise ClusterUnavailable(f"Secret {manifest['metadata']['name']} is still there", retry_after=1) from None
+            raise ClusterUnavailable(f"Secret {name} is still there", retry_after=1) from None
 
-    async def drop_secret(self, generation: str) -> None:
-        """Have no task's credentials on the cluster any more."""
+    async def drop_secret(self, generation: str, workload: Object | None) -> None:
+        """Have the credentials of the task that a StatefulSet names on the cluster no more."""
+        if mark := ((workload or {}).get("metadata", {}).get("annotations") or {}).get(TASK):
+            await self._drop(tasks.secret_name(generation, mark), generation)
+
+    async def _drop(self, name: str, generation: str) -> None:
         for _ in range(TRIES):
-            found = await self._api.get("Secret", tasks.secret_name(generation))
+            found = await self._api.get("Secret", name)
             if found is None:
                 return
             self._fences.check(found, generation)
@@ -152,10 +163,16 @@ class Tasks:
         raise ClusterUnavailable(f"the volume {database.name(generation)} went away or keeps changing", retry_after=1)
 
 
+def settled(workload: Object) -> bool:
+    """Whether its controller knows that no replica is wanted: it makes no pod of an older template any more."""
+    status = workload.get("status", {})
+    return not status.get("replicas") and status.get("observedGeneration") == workload["metadata"]["generation"]
+
+
 def judged(pods: list[Object], job: Job) -> Outcome:
     """What the task's pod says of it."""
     pod = standing(pods)
-    if pod is None or pod["metadata"]["labels"].get(TASK) != job.kind:
+    if pod is None or (pod["metadata"].get("annotations") or {}).get(TASK) != job.mark:
         return Outcome()
     if job.kind is Kind.RESTORE and up(pod):
         return Outcome(done=True)
@@ -163,7 +180,7 @@ def judged(pods: list[Object], job: Job) -> Outcome:
         ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
         if container["name"] == tasks.ARCHIVER and ended.get("exitCode") == 0:
             return _stored(ended.get("message", ""))
-        # A server that ended while it loaded a dump may begin anew or with half of it: only what comes up counts.
+        # A server that ends on what was restored will again.
         most = 1 if container["name"] == CONTAINER else RESTARTS
         if container.get("restartCount", 0) >= most and ended.get("exitCode"):
             return Outcome(failure=sentence(f"{container['name']} failed", ended.get("message", "").strip()))
