@@ -1,4 +1,4 @@
-"""`python -m archiver store|fetch`: 0 if it is done, 1 if not; either is told on one line, to kubelet too."""
+"""`python -m archiver pack|store|fetch|unpack`: 0 if done, 1 if not; either is told on one line, to kubelet too."""
 
 import logging
 import os
@@ -13,9 +13,12 @@ from urllib.parse import quote, unquote
 from archiver import settings
 from archiver.commands import fetch, line, store
 from archiver.errors import ArchiverError, Ended, WrongSettings
-from archiver.settings import Settings
+from archiver.packed import Packed, pack, unpack
+from archiver.sealed import Outcome
+from archiver.settings import FolderSettings, Settings
 
-COMMANDS = {"store": store, "fetch": fetch}
+SEALED = {"store": store, "fetch": fetch}
+PACKED = {"pack": pack, "unpack": unpack}
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LONGEST = 300  # characters of a failure
 
@@ -32,7 +35,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         done, said = False, str(error)
     said = said if done else " ".join(_hidden(said, environment).split())[:LONGEST]
     try:
-        with open(settings.result(environment), "w") as result:  # kubelet mounts the file: it cannot be replaced
+        # Kubelet mounts the file: it cannot be replaced. A file's name in it need not be text.
+        with open(settings.result(environment), "w", errors="backslashreplace") as result:
             result.write(said + "\n")
     except OSError as error:
         print(f"the outcome cannot be told: {error}", file=sys.stderr)
@@ -44,9 +48,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[bool, str]:
     """Whether it is done; the outcome, or why it is not."""
     try:
-        if len(arguments) != 1 or arguments[0] not in COMMANDS:
-            raise WrongSettings("usage: python -m archiver store|fetch")
-        return True, line(COMMANDS[arguments[0]](Settings.read(arguments[0], environment)))
+        return True, line(_done(arguments, environment))
     except ArchiverError as error:
         return False, f"{type(error).__name__}: {error}"
     except OSError as error:  # not its own text: that of a connection may have the URL in it
@@ -55,6 +57,15 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[bool
     except Exception as error:
         print(_hidden(traceback.format_exc(), environment), file=sys.stderr)
         return False, f"a bug, see the log: {type(error).__name__}"
+
+
+def _done(arguments: Sequence[str], environment: Mapping[str, str]) -> Outcome | Packed:
+    match arguments:
+        case [command] if command in SEALED:
+            return SEALED[command](Settings.read(command, environment))
+        case [command] if command in PACKED:
+            return PACKED[command](FolderSettings.read(environment))
+    raise WrongSettings("usage: python -m archiver pack|store|fetch|unpack")
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:

@@ -2,40 +2,37 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from archiver import volume
 from archiver.errors import Differs, Refused
 from archiver.files import Part
+from archiver.packed import Packed
 from archiver.sealed import Counted, Outcome, seal, size_of, unseal
 from archiver.settings import Settings
 
 
 def store(settings: Settings) -> Outcome:
-    """Seal the dump and store it, unless an earlier run in this pod did. Raises ArchiverError, OSError."""
+    """Seal the packed folder and store it, unless an earlier run did. Raises ArchiverError, OSError.
+
+    An earlier run in this pod left its outcome; one in another pod left a file, if it was to a volume.
+    """
     if settings.done and (before := _earlier(settings.done)):
         return before
-    with open(settings.dump, "rb") as dump:
-        plain = os.fstat(dump.fileno()).st_size
-        if not plain:
-            raise Refused("the dump is empty")
-        sealed = Counted(seal(dump, settings.key, settings.context))
-        _put(settings, sealed, size_of(plain))
-    outcome = sealed.outcome()
-    if outcome.size != size_of(plain):
-        raise Refused("the dump changed while it was read")
+    if settings.file and settings.keep_days:
+        volume.clear(settings.file)  # first: there may be no room
+    outcome = _there(settings) or _stored(settings)
     if settings.done:
         with Part(settings.done) as part:
             part.write(f"{line(outcome)}\n".encode())
             part.keep()
-    if settings.file and settings.keep_days:
-        volume.clear(settings.file, settings.keep_days)
     return outcome
 
 
 def fetch(settings: Settings) -> Outcome:
-    """Make the dump anew, if the archive is the one that must be found. Raises ArchiverError, OSError."""
+    """Make the packed folder anew, if the archive is the one that must be found. Raises ArchiverError, OSError."""
     archive = Counted(_get(settings))
     with Part(settings.dump) as part:
         for piece in unseal(archive, settings.key, settings.context):
@@ -47,9 +44,9 @@ def fetch(settings: Settings) -> Outcome:
     return found
 
 
-def line(outcome: Outcome) -> str:
+def line(outcome: Outcome | Packed) -> str:
     """As it is told, and kept."""
-    return json.dumps({"sha256": outcome.sha256, "size": outcome.size})
+    return json.dumps(asdict(outcome))
 
 
 def _earlier(done: Path) -> Outcome | None:
@@ -62,13 +59,35 @@ def _earlier(done: Path) -> Outcome | None:
         raise Refused(f"{done} is there and holds no outcome") from None
 
 
-def _put(settings: Settings, sealed: Counted, size: int) -> None:
-    if settings.file:
-        volume.put(settings.file, sealed, settings.key, settings.context)
-    else:
+def _there(settings: Settings) -> Outcome | None:
+    if not settings.file:
+        return None
+    return volume.stored(settings.file, settings.key, settings.context, settings.keep_days)
+
+
+def _stored(settings: Settings) -> Outcome:
+    with open(settings.dump, "rb") as dump:
+        plain = os.fstat(dump.fileno()).st_size
+        if not plain:
+            raise Refused("the dump is empty")
+        size = size_of(plain)
+        sealed = Counted(_of_size(seal(dump, settings.key, settings.context), size))
+        if settings.file:
+            return volume.put(settings.file, sealed, settings.key, settings.context, settings.keep_days)
         from archiver import blob
 
         blob.put(settings.url, sealed, size)
+        return sealed.outcome()
+
+
+def _of_size(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same; Refused at the end, before it has a name anywhere, if it came to another size."""
+    came = 0
+    for piece in pieces:
+        came += len(piece)
+        yield piece
+    if came != size:
+        raise Refused("the dump changed while it was read")
 
 
 def _get(settings: Settings) -> Iterator[bytes]:

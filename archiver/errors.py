@@ -1,4 +1,4 @@
-"""Why an archive is not stored or not fetched. A message fits on one line and never holds a secret.
+"""Why a folder is not packed, stored, fetched or unpacked. A message fits on one line and never holds a secret.
 
 ArchiverError
 ├── WrongSettings    the environment does not say what to do
@@ -10,7 +10,7 @@ ArchiverError
     ├── NewerVersion    it was made by another version of this program, later ones above all
     ├── NotOpened       it was made with another key, or for somebody else
     ├── Torn            it ends too early, or goes on after its end
-    ├── Changed         bytes in it are not those that were sealed
+    ├── Changed         bytes in it are not those that were sealed or packed
     └── Differs         it is an archive, but not the one whose checksum and size were told
 
 Ended                somebody asked this process to end

@@ -41,8 +41,15 @@ class Part:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def keep(self) -> None:
-        """Be the target, durably; what was there before is replaced."""
+    def flush(self) -> None:
+        """As other files have it."""
+        self._file.flush()
+
+    def keep(self, mtime: float | None = None) -> None:
+        """Be the target, durably; what was there before is replaced. Its time is `mtime` if that is said."""
+        if mtime is not None:
+            self.flush()
+            os.utime(self._file.fileno(), (mtime, mtime))
         self.sync()
         if not self._ours():
             raise FileExistsError(errno.EEXIST, "another process makes this file too", str(self.path))

@@ -1,12 +1,12 @@
-"""The format of an archive: a header, then the dump in chunks, each sealed on its own (the STREAM construction).
+"""The format of an archive: a header, then the packed folder in chunks, each sealed on its own (as in STREAM).
 
     header  "pgarchiv", one byte 1 (the version), 7 random bytes, 16 bytes that prove key and context
-    chunk   1 MiB of the dump, the last one shorter or as long, each under AES-256-GCM, 16 bytes longer than it was
+    chunk   1 MiB of it, the last one shorter or as long, each under AES-256-GCM, 16 bytes longer than it was
 
 The nonce of chunk n is the header's random bytes, n in 4 bytes (big endian), and one byte: 1 in the last chunk, 0 in
 all others, 2 in the header's proof, which seals nothing. With each goes, unsealed, what it is bound to: the header up
 to the proof, and the context. So no chunk opens at another place, in another archive, or for another context, and
-nothing can be cut off or added without being seen. A dump of n bytes makes an archive of `size_of(n)`.
+nothing can be cut off or added without being seen. What has n bytes makes an archive of `size_of(n)`.
 
 A key is meant for one archive, or a few million: beyond that the random bytes might repeat.
 """
@@ -60,7 +60,7 @@ class Counted:
 
 
 def size_of(plain: int) -> int:
-    """How large the archive of a dump of so many bytes is."""
+    """How large the archive of so many bytes is."""
     chunks = max(1, -(-plain // CHUNK))
     return HEADER + plain + chunks * TAG
 

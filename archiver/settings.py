@@ -6,10 +6,11 @@
 | `ARCHIVE_CONTEXT` | what the archive is bound to: it opens for the same text only |
 | `ARCHIVE_URL` | a blob's URL with its SAS, which nothing here ever tells; this or |
 | `ARCHIVE_FILE` | a path on a mounted volume |
-| `ARCHIVE_DUMP` | the file to read (store) or to make (fetch) |
+| `ARCHIVE_DUMP` | the packed folder, a file to read (store, unpack) or to make (fetch, pack) |
+| `ARCHIVE_FOLDER` | pack, unpack: the data directory; of all others they need `ARCHIVE_DUMP` only |
 | `ARCHIVE_RESULT` | where the outcome is told (default /dev/termination-log, which kubelet reads) |
 | `ARCHIVE_DONE` | store: where the outcome is kept for this program's next start in the same pod |
-| `ARCHIVE_KEEP_DAYS` | store, volume: archives in that folder that are older are removed (default: none is) |
+| `ARCHIVE_KEEP_DAYS` | store, volume: how long the archive is kept; others whose time is over go (default: none) |
 | `ARCHIVE_SHA256`, `ARCHIVE_SIZE` | fetch: of the archive that must be found |
 """
 
@@ -64,6 +65,22 @@ class Settings:
             keep_days=int(keep_days or 0),
             found=_found(environment) if command == "fetch" else None,
         )
+
+
+@dataclass(frozen=True)
+class FolderSettings:
+    """Of `pack` and `unpack`: the data directory, and the file that it is packed in."""
+
+    folder: Path
+    dump: Path
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "FolderSettings":
+        """Raises WrongSettings."""
+        folder, dump = (Path(_needed(environment, f"ARCHIVE_{name}")) for name in ("FOLDER", "DUMP"))
+        if dump.absolute().is_relative_to(folder.absolute()):
+            raise WrongSettings("ARCHIVE_DUMP is in ARCHIVE_FOLDER")
+        return cls(folder, dump)
 
 
 def result(environment: Mapping[str, str]) -> Path:

@@ -1,31 +1,61 @@
-"""Archives as files on a mounted volume."""
+"""Archives as files on a mounted volume. A file's time is when it may go: nobody else's setting makes that earlier."""
 
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from archiver.errors import Broken, Missing, Refused
 from archiver.files import Part, make_folder
-from archiver.sealed import CHUNK, HEADER, check
+from archiver.sealed import CHUNK, HEADER, Counted, Outcome, check, unseal
 
 DAY = 86400
+PARTS = DAY  # seconds after which nobody writes on
 
 
-def put(file: Path, sealed: Iterable[bytes], key: bytes, context: str) -> None:
-    """Store an archive, durably and under its name only when it is whole.
+def put(file: Path, sealed: Counted, key: bytes, context: str, days: int = 0) -> Outcome:
+    """Store an archive, durably and under its name only when it is whole, to be kept for so many days if not 0.
 
-    What an earlier try with the same key and context stored there is replaced, as a blob would be. Raises
-    Refused where anything else is, OSError.
+    Where another try with the same key and context was faster, its archive stays, and is told. Raises Refused
+    where anything else is, OSError.
     """
     make_folder(file.parent)
     with Part(file) as part:
         for piece in sealed:
             part.write(piece)
         part.sync()
-        _claim(file, key, context)
-        part.keep()
+        if not _claim(file) and (faster := stored(file, key, context, days)):
+            return faster
+        part.keep(_until(days) if days else None)
+    return sealed.outcome()
+
+
+def stored(file: Path, key: bytes, context: str, days: int = 0) -> Outcome | None:
+    """The whole archive that an earlier try with the same key and context stored; it is kept for so many days more.
+
+    Whoever made it may have told it, so it is never replaced. None where there is nothing, a name that was only
+    claimed, or what was such an archive and is damaged. Raises Refused where anything else is, OSError.
+    """
+    try:
+        with open(file, "rb") as there:
+            head = there.read(HEADER)
+            if not head:
+                return None
+            try:
+                check(head, key, context)
+            except Broken as error:
+                raise Refused(f"{file} is there and not ours: {error}") from None
+            there.seek(0)
+            archive = Counted(iter(lambda: there.read(CHUNK), b""))
+            for _ in unseal(archive, key, context):
+                pass
+            if days and os.fstat(there.fileno()).st_mtime < _until(days):
+                os.utime(there.fileno(), (_until(days), _until(days)))
+                os.fsync(there.fileno())
+    except (FileNotFoundError, Broken):
+        return None
+    return archive.outcome()
 
 
 def get(file: Path) -> Iterator[bytes]:
@@ -39,16 +69,27 @@ def get(file: Path) -> Iterator[bytes]:
             yield piece
 
 
-def clear(file: Path, days: int) -> None:
-    """Remove archives in the folder of `file`, itself never, that are older. Where that fails it is said, no more."""
-    before = time.time() - days * DAY
+def clear(file: Path) -> None:
+    """Remove archives in the folder of `file`, itself never, whose time has come, and what was left half-made.
+
+    Where that fails it is said, no more.
+    """
+    now = time.time()
     try:
         with os.scandir(file.parent) as entries:
             for entry in entries:
                 if entry.name.endswith(".archive") and entry.name != file.name:
-                    _remove_older(entry, before)
+                    _remove_older(entry, now)
+                elif entry.name.endswith(".archive.part"):
+                    _remove_older(entry, now - PARTS)
+    except FileNotFoundError:
+        pass  # nothing was ever stored there
     except OSError as error:
         print(f"old archives remain: {error}", file=sys.stderr)
+
+
+def _until(days: int) -> float:
+    return time.time() + days * DAY
 
 
 def _remove_older(entry: "os.DirEntry[str]", before: float) -> None:
@@ -61,17 +102,10 @@ def _remove_older(entry: "os.DirEntry[str]", before: float) -> None:
         print(f"an old archive remains: {error}", file=sys.stderr)
 
 
-def _claim(file: Path, key: bytes, context: str) -> None:
-    """Have the name, as an empty file where it was free: a link, which is never over another's, not every volume
-    has. Raises Refused if something is there that this key and context do not open.
-    """
+def _claim(file: Path) -> bool:
+    """Have the name, as an empty file, if it is free: a link, which is never over another's, not every volume has."""
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640))
     except FileExistsError:
-        with open(file, "rb") as there:
-            head = there.read(HEADER)
-        try:
-            if head:  # or it was claimed by one that ended before more happened
-                check(head, key, context)
-        except Broken as error:
-            raise Refused(f"{file} is there and not ours: {error}") from None
+        return False
+    return True

@@ -1,17 +1,20 @@
 """The program with a volume: what it stores and fetches, refuses, leaves behind, and tells."""
 
 import hashlib
+import io
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from archiver import volume
+from archiver import commands, volume
 from archiver.errors import Refused
 from archiver.files import Part
-from archiver.sealed import HEADER
+from archiver.sealed import HEADER, Counted, Outcome, seal, size_of, unseal
+from archiver.settings import Settings
 from tests.archiver.program import CONTEXT, KEY, MIB, Pod
 
 DUMP = os.urandom(3 * MIB + 17)
@@ -98,11 +101,52 @@ def test_a_file_that_holds_no_outcome_is_not_taken_for_one(pod: Pod) -> None:
     assert (ended.code, ended.told) == (1, f"Refused: {pod.done} is there and holds no outcome\n")
 
 
-def test_what_an_earlier_try_stored_is_replaced(pod: Pod) -> None:
+@pytest.mark.parametrize("settings", [{}, {"ARCHIVE_KEEP_DAYS": "7"}])
+def test_what_a_try_in_another_pod_stored_stays_and_is_told(pod: Pod, settings: dict[str, str]) -> None:
+    first, before = pod.store(**settings), pod.file.stat()
+    pod.dump.write_bytes(b"a later dump")
+    again = pod.store(ARCHIVE_DONE=str(pod.done), **settings)
+    assert again.outcome == first.outcome
+    assert os.path.samestat(before, pod.file.stat())
+    assert pod.done.read_text() == first.told
+    pod.fetch(again.outcome)
+    assert pod.back.read_bytes() == DUMP
+    assert names(pod.file.parent) == ["k3x-7.archive"]
+
+
+@pytest.mark.parametrize("size", [HEADER, 2 * MIB, -1])
+def test_what_such_a_try_stored_is_replaced_if_it_is_damaged(pod: Pod, size: int) -> None:
     pod.store()
+    pod.file.write_bytes(pod.file.read_bytes()[:size])
     pod.dump.write_bytes(b"a later dump")
     pod.fetch(pod.store().outcome)
     assert pod.back.read_bytes() == b"a later dump"
+
+
+def test_whoever_is_slower_leaves_the_file_that_is_there_and_tells_that(tmp_path: Path) -> None:
+    file = tmp_path / "volume" / "x.archive"
+
+    def sealing(plain: bytes) -> Counted:
+        return Counted(seal(io.BytesIO(plain), bytes(32), CONTEXT))
+
+    def slowly() -> Iterator[bytes]:
+        yield from sealing(b"slow")
+        fast = tmp_path / "fast.archive"
+        outcomes.append(volume.put(fast, sealing(b"fast"), bytes(32), CONTEXT))
+        fast.rename(file)
+
+    outcomes: list[Outcome] = []
+    told = volume.put(file, Counted(slowly()), bytes(32), CONTEXT)
+    assert [told] == outcomes
+    assert b"".join(unseal(volume.get(file), bytes(32), CONTEXT)) == b"fast"
+    assert names(file.parent) == ["x.archive"]
+
+
+def test_a_dump_that_changed_while_it_was_read_is_stored_nowhere(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "size_of", lambda plain: size_of(plain) + 1)
+    with pytest.raises(Refused, match="the dump changed while it was read"):
+        commands.store(Settings.read("store", pod.settings))
+    assert names(pod.file.parent) == []
 
 
 def test_a_name_that_was_only_claimed_is_taken(pod: Pod) -> None:
@@ -172,6 +216,7 @@ def test_a_byte_that_was_changed_on_the_volume_is_found(pod: Pod, at: int) -> No
 
 def test_another_archive_of_the_same_key_is_not_taken_for_the_one_that_was_stored(pod: Pod) -> None:
     stored = pod.store().outcome
+    pod.file.unlink()
     pod.store()
     ended = pod.fetch(stored)
     assert ended.code == 1
@@ -245,27 +290,51 @@ def test_so_it_is_when_fetching(pod: Pod, settings: dict[str, str], said: str) -
 @pytest.mark.parametrize("arguments", [(), ("steal",), ("store", "fetch")])
 def test_what_to_do_must_be_said(pod: Pod, arguments: tuple[str, ...]) -> None:
     ended = pod.run(*arguments)
-    assert (ended.code, ended.told) == (1, "WrongSettings: usage: python -m archiver store|fetch\n")
+    assert (ended.code, ended.told) == (1, "WrongSettings: usage: python -m archiver pack|store|fetch|unpack\n")
 
 
 # What old archives there are
 
 
-def test_archives_older_than_they_are_kept_go_once_the_new_one_is_there(pod: Pod) -> None:
+def test_archives_whose_time_is_over_go_before_the_new_one_comes(pod: Pod) -> None:
     folder = pod.file.parent
     folder.mkdir()
-    ages = {"old.archive": 8.0, "new.archive": 6.9, "old.txt": 8.0, "old.archive.part": 8.0}
-    for name, days in ages.items():
-        (folder / name).write_text("x")
-        os.utime(folder / name, (0, time.time() - days * 86400))
+    days = {"over.archive": -0.01, "kept.archive": 0.01, "old.txt": -8.0, "k3x-7.archive": -8.0}
+    days |= {"old.archive.part": -1.01, "new.archive.part": -0.99, "old.part": -8.0}
+    for name, left in days.items():
+        (folder / name).touch()
+        os.utime(folder / name, (0, time.time() + left * 86400))
     (folder / "folder.archive").mkdir()
     os.utime(folder / "folder.archive", (0, 0))
     pod.dump.write_bytes(b"")
     assert pod.store(ARCHIVE_KEEP_DAYS="7").code == 1
-    assert "old.archive" in names(folder)
-    pod.dump.write_bytes(DUMP)
+    left = ["folder.archive", "k3x-7.archive", "kept.archive", "new.archive.part", "old.part", "old.txt"]
+    assert names(folder) == left
+
+
+def test_an_archives_time_is_what_its_own_setting_said(pod: Pod) -> None:
+    began = time.time()
+    pod.store(ARCHIVE_KEEP_DAYS="7")
+    assert began <= pod.file.stat().st_mtime - 7 * 86400 <= time.time()
+    other = pod.file.with_name("other.archive")
+    assert pod.store(ARCHIVE_KEEP_DAYS="1", ARCHIVE_FILE=str(other)).code == 0
+    assert names(pod.file.parent) == ["k3x-7.archive", "other.archive"]
+
+
+def test_what_is_found_stored_is_kept_for_as_long_as_what_is_stored_now(pod: Pod) -> None:
+    pod.store(ARCHIVE_KEEP_DAYS="7")
+    os.utime(pod.file, (0, 0))
+    began = time.time()
     assert pod.store(ARCHIVE_KEEP_DAYS="7").code == 0
-    assert names(folder) == ["folder.archive", "k3x-7.archive", "new.archive", "old.archive.part", "old.txt"]
+    until = pod.file.stat().st_mtime
+    assert began <= until - 7 * 86400 <= time.time()
+    assert pod.store(ARCHIVE_KEEP_DAYS="1").code == pod.store().code == 0
+    assert pod.file.stat().st_mtime == until
+
+
+def test_without_a_number_of_days_a_files_time_is_when_it_was_made(pod: Pod) -> None:
+    pod.store()
+    assert pod.file.stat().st_mtime <= time.time()
 
 
 def test_nothing_is_removed_unless_it_is_said_after_how_many_days(pod: Pod) -> None:
@@ -287,14 +356,14 @@ def test_an_archive_is_stored_though_an_old_one_cannot_be_removed(
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(volume.os, "unlink", refused)
-    volume.clear(tmp_path / "new.archive", 1)
+    volume.clear(tmp_path / "new.archive")
     assert "an old archive remains" in capsys.readouterr().err
 
 
 def test_somebody_elses_file_under_the_name_is_never_removed(tmp_path: Path) -> None:
     (tmp_path / "x.archive").write_text("a text")
     with pytest.raises(Refused, match="not ours: it does not begin as an archive does"):
-        volume.put(tmp_path / "x.archive", [b"sealed"], bytes(32), CONTEXT)
+        volume.put(tmp_path / "x.archive", Counted([b"sealed"]), bytes(32), CONTEXT)
     assert (tmp_path / "x.archive").read_text() == "a text"
 
 
@@ -355,10 +424,11 @@ def test_memory_stays_the_same_whatever_the_size(pod: Pod) -> None:
         with open(pod.dump, "wb") as dump:
             dump.truncate(size)
         stored = pod.store()
+        again = pod.store()  # finds it and opens it
         fetched = pod.fetch(stored.outcome)
-        assert fetched.outcome["size"] == stored.outcome["size"]
+        assert fetched.outcome == again.outcome == stored.outcome
         assert pod.back.stat().st_size == size
-        peaks.append((stored.peak, fetched.peak))
+        peaks.append((stored.peak, again.peak, fetched.peak))
+        pod.file.unlink()
     small, large = peaks
-    assert large[0] - small[0] < 16 * MIB
-    assert large[1] - small[1] < 16 * MIB
+    assert all(most - least < 16 * MIB for least, most in zip(small, large, strict=True))
