@@ -19,7 +19,7 @@ from shared.adapters.k8s.parts import Parts, copied, scaled, together
 from shared.adapters.k8s.pods import Pods
 from shared.adapters.k8s.readiness import View, judge, seconds
 from shared.adapters.k8s.sharing import Shared
-from shared.adapters.k8s.tasks import Tasks
+from shared.adapters.k8s.tasks import Tasks, has_task
 from shared.adapters.k8s.waiting import Wait
 from shared.adapters.k8s.watching import everything
 from shared.domain.errors import ClusterRefused, ClusterUnavailable
@@ -54,29 +54,36 @@ class Databases:
         self._waits = Shared[str, Status]()
 
     async def start(self, life: Life, step: int) -> None:
-        workload = await self._fences.own("StatefulSet", life.generation)
-        if workload is not None:
-            fence(workload, step)
-            workload = await self._tasks.end(life, step, workload)  # may wait, and nobody shall wait with it
         async with self._acts:
-            volume = await self._parts.volume(life, must_exist=bool(life.volume) or workload is not None)
-            made = await self._parts.provide(life, volume, step, workload)
-            wanted = database.stateful_set(life, self._spec, self._plane, volume, step, replicas=1)
+            workload = await self._fences.own("StatefulSet", life.generation)
+            if workload is not None:
+                fence(workload, step)
+            if workload is None or not has_task(workload):
+                await self._start(life, step, workload)
+                return
+        ended = await self._tasks.end(life, step, workload)  # may wait, and nobody shall wait with it
+        async with self._acts:
+            await self._start(life, step, ended)
 
-            def started(found: Object) -> Object:
-                if "deletionTimestamp" in found["metadata"]:
-                    raise ClusterUnavailable(f"{found['metadata']['name']} is being deleted")
-                new = copied(found)
-                new["metadata"]["labels"] |= wanted["metadata"]["labels"]
-                new["metadata"]["labels"].pop(database.ORPHAN, None)
-                new["metadata"]["annotations"] |= wanted["metadata"]["annotations"]
-                for key in (database.ORPHAN_SINCE, TASK):
-                    new["metadata"]["annotations"].pop(key, None)
-                new["spec"] |= {key: wanted["spec"][key] for key in ("replicas", "template", "updateStrategy")}
-                return new
+    async def _start(self, life: Life, step: int, workload: Object | None) -> None:
+        volume = await self._parts.volume(life, must_exist=bool(life.volume) or workload is not None)
+        made = await self._parts.provide(life, volume, step, workload)
+        wanted = database.stateful_set(life, self._spec, self._plane, volume, step, replicas=1)
 
-            if await self._fences.change(life.generation, step, started, workload or made) is None:
-                raise ClusterUnavailable(f"{database.name(life.generation)} went away while it was started")
+        def started(found: Object) -> Object:
+            if "deletionTimestamp" in found["metadata"]:
+                raise ClusterUnavailable(f"{found['metadata']['name']} is being deleted")
+            new = copied(found)
+            new["metadata"]["labels"] |= wanted["metadata"]["labels"]
+            new["metadata"]["labels"].pop(database.ORPHAN, None)
+            new["metadata"]["annotations"] |= wanted["metadata"]["annotations"]
+            for key in (database.ORPHAN_SINCE, TASK):
+                new["metadata"]["annotations"].pop(key, None)
+            new["spec"] |= {key: wanted["spec"][key] for key in ("replicas", "template", "updateStrategy")}
+            return new
+
+        if await self._fences.change(life.generation, step, started, workload or made) is None:
+            raise ClusterUnavailable(f"{database.name(life.generation)} went away while it was started")
 
     async def store(self, life: Life, step: int, task: Task) -> Outcome:
         async with self._acts:

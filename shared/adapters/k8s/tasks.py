@@ -58,12 +58,10 @@ class Tasks:
         return outcome
 
     async def end(self, life: Life, step: int, workload: Object) -> Object:
-        """Have no task in the StatefulSet's place any more; the StatefulSet, which wants no replica then.
+        """Have the task in the StatefulSet's place ended; the StatefulSet, which wants no replica then.
 
         Waits until the task's pod is gone, without a time limit of its own.
         """
-        if TASK not in (workload["metadata"].get("annotations") or {}):
-            return workload
         changed = await self._fences.change(life.generation, step, lambda found: scaled(found, 0), workload)
         async with aclosing(self._pods.follow(life.generation)) as states:
             async for seen in states:
@@ -161,6 +159,11 @@ class Tasks:
             except ObjectGone:
                 break
         raise ClusterUnavailable(f"the volume {database.name(generation)} went away or keeps changing", retry_after=1)
+
+
+def has_task(workload: Object) -> bool:
+    """Whether the pod in its place is, or would be, a task's."""
+    return TASK in (workload["metadata"].get("annotations") or {})
 
 
 def settled(workload: Object) -> bool:
