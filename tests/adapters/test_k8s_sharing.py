@@ -8,6 +8,8 @@ from shared.adapters.k8s.databases import ACTS, Databases
 from shared.adapters.k8s.sharing import Shared
 from shared.domain.errors import ClusterUnavailable
 from shared.manifests.mariadb import Spec
+from shared.ports.archives import Place
+from shared.ports.cluster import Task
 from tests.adapters.rig import Rig, passing
 from tests.contract.cluster_worlds import life
 from tests.doubles.kubernetes import Kubernetes
@@ -195,6 +197,27 @@ async def test_a_few_act_at_once_and_the_others_in_the_order_in_which_they_came(
     await asyncio.gather(*starts)
     began = [request.name for request in kubernetes.requests if (request.verb, request.kind) == ("get", "StatefulSet")]
     assert began == [f"pg-{each.generation}" for each in lives]
+
+
+async def test_who_waits_for_a_tasks_end_keeps_nobody_from_acting():
+    kubernetes = Kubernetes(auto=True)
+    cluster = Databases(kubernetes, Spec(image="x"), "plane-a")
+    lives = [life() for _ in range(2 * ACTS)]
+    for each in lives:
+        await cluster.start(each, 1)
+        for step in (2, 3):
+            task = Task(f"{each.generation}-2", "a2V5", "c", Place(claim="archives", path="x.archive"))
+            await cluster.store(each, step, task)
+    kubernetes.controllers.asleep = True  # so that no pod goes
+    waiting = [asyncio.create_task(cluster.start(each, 4)) for each in lives]
+    async with asyncio.timeout(5):
+        while any(item["spec"]["replicas"] for item in kubernetes.find("StatefulSet")):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await cluster.start(life(), 1)
+        assert not any(task.done() for task in waiting)
+        kubernetes.controllers.asleep = False
+        await kubernetes.settle()
+        await asyncio.gather(*waiting)
 
 
 async def test_who_waits_for_readiness_keeps_nobody_from_acting():
