@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import secrets
 import time
 
 import pytest
@@ -64,7 +65,7 @@ def told(status: client.V1ContainerStatus) -> str:
 
 @pytest.fixture
 def claim(robot: Api):
-    name = "archives"
+    name = f"archives-{secrets.token_hex(4)}"  # an earlier test's may still be going
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     robot.core.create_namespaced_persistent_volume_claim(NAMESPACE, {"metadata": {"name": name}, "spec": spec})
     yield name
