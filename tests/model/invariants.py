@@ -38,7 +38,8 @@ class Invariants:
             self.lives[after.generation] = Life(after.owner)
             self.check_inheritance(after)
         life = self.lives[after.generation]
-        if event is not None and after.state is State.DELETING and event.actor.startswith("user "):
+        deleted = after.state is State.DELETING and not (before and before.state is State.DELETING)
+        if event is not None and deleted and event.actor.startswith("user "):
             assert after.owner in self.purges or (after.owner in self.ends and not life.ready), "nobody asked for that"
             life.unwanted = after.owner in self.purges
             self.holds[after.owner] = None
