@@ -3,8 +3,7 @@
     key_store/ca/ca.{key,crt}   key_store/server/server.{key,crt}   key_store/<name>/<name>.{key,crt}
 
 Keys are EC P-256 in PKCS #8, readable by their owner alone from the moment they exist. Nothing is
-ever overwritten: what is renewed is kept as `<name>+until-<its last day>`. Every certificate has what
-Python 3.13's VERIFY_X509_STRICT asks for (RFC 5280 §4.2: key identifiers, basicConstraints, keyUsage).
+ever overwritten: what is renewed is kept as `<name>+until-<its last day>`.
 """
 
 import errno
@@ -13,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,21 +22,20 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from shared.adapters import certificate_builders as builders
+from shared.adapters.authority import Key, read_key
+from shared.adapters.certificate_builders import EARLY
 from shared.domain.identity import Principal
 
-EARLY = timedelta(minutes=5)  # by so much may the clocks of two machines differ
 CA_DAYS = 3650
 SERVER_DAYS = 825  # the most that Apple's systems accept of a server
 CLIENT_DAYS = 90
 DEFAULT_TENANT = "default"
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _PLAIN = re.compile(r"[a-z0-9._-]")
-
-type Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class CertificateProblem(Exception):
@@ -99,13 +97,11 @@ class KeyStore:
     def _authority(self) -> Pair:
         try:
             certificate = x509.load_pem_x509_certificate((self.folder / "ca/ca.crt").read_bytes())
-            key = load_pem_private_key((self.folder / "ca/ca.key").read_bytes(), password=None)
+            key = read_key((self.folder / "ca/ca.key").read_bytes())
         except FileNotFoundError as error:
             raise CertificateProblem(f"there is no CA in {self.folder}; make it first with init") from error
-        except (ValueError, TypeError) as error:  # TypeError: the key is encrypted
-            raise CertificateProblem(f"the CA in {self.folder}/ca cannot be read (PEM, key not encrypted)") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-            raise CertificateProblem(f"the key of the CA in {self.folder}/ca is neither EC nor RSA")
+        except ValueError as error:
+            raise CertificateProblem(f"the CA in {self.folder}/ca cannot be read: {error}") from error
         if key.public_key() != certificate.public_key():
             raise CertificateProblem(f"{self.folder}/ca/ca.key is not the key of the ca.crt beside it")
         return Pair(certificate, key)
@@ -157,10 +153,7 @@ def kept_as(name: str, end: datetime) -> str:
 def make_authority(now: datetime) -> Pair:
     """A CA that signs itself and may issue leaves only."""
     key = ec.generate_private_key(ec.SECP256R1())
-    # A name of its own: two CAs in one bundle (a rotation) are never taken for each other.
-    name = _subject((NameOID.COMMON_NAME, f"Playground CA {x509.random_serial_number():x}"[:24]))
-    own_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    builder = _unsigned(name, name, key, own_id, now, now + timedelta(days=CA_DAYS), x509.BasicConstraints(True, 0))
+    builder = builders.authority(key.public_key(), now - EARLY, now + timedelta(days=CA_DAYS))
     return Pair(builder.sign(key, hashes.SHA256()), key)
 
 
@@ -169,83 +162,39 @@ def make_server(authority: Pair, names: list[str], now: datetime) -> Pair:
     hosts = list(dict.fromkeys(_host(name) for name in names))
     if not hosts:
         raise CertificateProblem("a server needs a name or an address")
-    subject = _subject((NameOID.ORGANIZATION_NAME, "Playground"), (NameOID.COMMON_NAME, str(hosts[0].value)))
-    return _leaf(authority, subject, hosts, ExtendedKeyUsageOID.SERVER_AUTH, now, SERVER_DAYS)
+
+    def build(key: builders.PublicKey, until: datetime) -> x509.CertificateBuilder:
+        return builders.server(authority.certificate, key, hosts, now - EARLY, until)
+
+    return _issued(authority, build, now, SERVER_DAYS)
 
 
 def make_client(authority: Pair, principal: Principal, trust_domain: str, now: datetime, days: int) -> Pair:
     """A client's certificate for `days`, but not beyond the CA's end. Raises InvalidRequest as `Principal.uri`."""
-    # The URI alone says who it is; the subject is for people.
-    subject = _subject(
-        (NameOID.ORGANIZATION_NAME, principal.tenant),
-        (NameOID.ORGANIZATIONAL_UNIT_NAME, principal.role),
-        (NameOID.COMMON_NAME, principal.name),
-    )
-    uri = x509.UniformResourceIdentifier(principal.uri(trust_domain))
-    return _leaf(authority, subject, [uri], ExtendedKeyUsageOID.CLIENT_AUTH, now, days)
+    uri, names = principal.uri(trust_domain), (principal.tenant, principal.role, principal.name)
+
+    def build(key: builders.PublicKey, until: datetime) -> x509.CertificateBuilder:
+        serial = x509.random_serial_number()
+        return builders.client(authority.certificate, key, uri, names, serial, now - EARLY, until)
+
+    return _issued(authority, build, now, days)
 
 
-def _leaf(
+def _issued(
     authority: Pair,
-    subject: x509.Name,
-    names: list[x509.GeneralName],
-    use: x509.ObjectIdentifier,
+    build: Callable[[builders.PublicKey, datetime], x509.CertificateBuilder],
     now: datetime,
     days: int,
 ) -> Pair:
-    end = min(now + timedelta(days=days), authority.certificate.not_valid_after_utc)
-    if end <= now:
+    until = min(now + timedelta(days=days), authority.certificate.not_valid_after_utc)
+    if until <= now:
         raise CertificateProblem("the CA has expired; make a new one in another key store")
-    try:
-        issuer_id = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound as error:
-        raise CertificateProblem("the CA has no key identifier; Python would refuse what it issues") from error
     key = ec.generate_private_key(ec.SECP256R1())
-    issuer = authority.certificate.subject
-    builder = _unsigned(subject, issuer, key, issuer_id, now, end, x509.BasicConstraints(False, None))
-    builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
-    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    try:
+        builder = build(key.public_key(), until)
+    except ValueError as error:
+        raise CertificateProblem(str(error)) from error
     return Pair(builder.sign(authority.key, hashes.SHA256()), key)
-
-
-def _unsigned(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: Key,
-    issuer_id: x509.SubjectKeyIdentifier,
-    now: datetime,
-    end: datetime,
-    constraints: x509.BasicConstraints,
-) -> x509.CertificateBuilder:
-    """What a CA and a leaf have in common."""
-    usage = x509.KeyUsage(
-        digital_signature=not constraints.ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=constraints.ca,
-        crl_sign=constraints.ca,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - EARLY)
-        .not_valid_after(end)
-        .add_extension(constraints, critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
-    )
-
-
-def _subject(*parts: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
-    return x509.Name([x509.NameAttribute(kind, text) for kind, text in parts if len(text) <= 64])  # X.520's bound
 
 
 def _host(name: str) -> x509.GeneralName:

@@ -1,4 +1,4 @@
-"""Leases and records in Cosmos DB for NoSQL."""
+"""Leases, holders and records in Cosmos DB for NoSQL."""
 
 import json
 import math
@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from shared.adapters.cosmos_client import CosmosContainer
-from shared.adapters.cosmos_container import DUE, EVENTS, OF, PAGE, beat_condition
+from shared.adapters.cosmos_container import DUE, EVENTS, OF, PAGE, REVOKED, beat_condition
 from shared.adapters.items import (
+    CERTIFICATES,
     LOOKED_AT,
     RECORDS,
     Item,
     event_from,
+    holder_from,
     item_id,
     lease_from,
     leases_from,
@@ -22,6 +24,7 @@ from shared.adapters.items import (
     to_item,
 )
 from shared.domain.errors import Conflict
+from shared.domain.holders import Holder
 from shared.domain.leases import Event, Lease, Owner
 from shared.ports.clock import Clock, SystemClock
 from shared.ports.leases import Record
@@ -31,7 +34,7 @@ LONGEST_TTL = 2**31 - 1  # seconds; the most that Cosmos DB takes
 
 
 class CosmosStore:
-    """The ports `Leases` and `Records` on one container (`cosmos_container.CONTAINER`).
+    """The ports `Leases`, `Holders` and `Records` on one container (`cosmos_container.CONTAINER`).
 
     Get, create, replace and beat are one request each. A write that was sent and not answered
     raises StoreUnavailable although it may have been done: read again before you repeat it. A
@@ -96,6 +99,21 @@ class CosmosStore:
     async def events(self, owner: Owner) -> Sequence[Event]:
         return oldest_first(map(event_from, await self._container.query(EVENTS, {}, partition=owner.key)))
 
+    # Holders
+
+    async def holder(self, owner: Owner) -> Holder | None:
+        item = await self._container.read(owner.key, item_id(Holder, CERTIFICATES))
+        return holder_from(item) if item else None
+
+    async def keep(self, holder: Holder) -> Holder:
+        item = to_item(holder) | {"ttl": self._ttl(holder.gone_at)}
+        operation = _replace(item, holder.etag) if holder.etag else ("create", (item,))
+        etags = await self._container.batch(item["owner"], [operation])
+        return replace(holder, etag=etags[0])
+
+    async def revoked(self, since: float) -> Sequence[Holder]:
+        return [holder_from(item) for item in await self._container.query(REVOKED, {"since": since})]
+
     # Records
 
     async def read(self, name: str) -> Record | None:
@@ -111,8 +129,11 @@ class CosmosStore:
     def _item(self, lease: Lease) -> Item:
         item = to_item(lease)
         if lease.gone_at is not None:
-            item["ttl"] = min(max(1, math.floor(lease.gone_at - self._clock.now())), LONGEST_TTL)
+            item["ttl"] = self._ttl(lease.gone_at)
         return item
+
+    def _ttl(self, gone_at: float) -> int:
+        return min(max(1, math.floor(gone_at - self._clock.now())), LONGEST_TTL)
 
     def _gone(self, item: Item) -> bool:
         gone_at = item.get("gone_at")

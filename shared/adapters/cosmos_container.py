@@ -20,7 +20,7 @@ CONTAINER: dict[str, Any] = {
     "indexingPolicy": {
         "indexingMode": "consistent",
         "automatic": True,
-        "includedPaths": [{"path": "/due_at/?"}, {"path": "/slot/?"}, {"path": "/kind/?"}],
+        "includedPaths": [{"path": "/due_at/?"}, {"path": "/slot/?"}, {"path": "/kind/?"}, {"path": "/revoked_at/?"}],
         "excludedPaths": [{"path": "/*"}, {"path": '/"_etag"/?'}],
     },
 }
@@ -30,6 +30,7 @@ CONTAINER: dict[str, Any] = {
 DUE = "SELECT * FROM c WHERE c.due_at <= @now AND ARRAY_CONTAINS(@states, c.state) ORDER BY c.due_at"
 PAGE = "SELECT * FROM c WHERE c.slot > @after AND c.state != 'released' ORDER BY c.slot"
 OF = "SELECT * FROM c WHERE c.slot > @after AND c.slot < @before AND c.state != 'released' ORDER BY c.slot"
+REVOKED = "SELECT * FROM c WHERE c.revoked_at > @since"  # only holders have it
 EVENTS = "SELECT * FROM c WHERE c.kind = 'event'"
 
 

@@ -1,6 +1,6 @@
-"""Leases, events and records as the JSON documents that the stores keep.
+"""Leases, events, holders and records as the JSON documents that the stores keep.
 
-An item's `id` is safe in a URL path and carries what it is (`lease-…`, `event-…`, `record-…`), so
+An item's `id` is safe in a URL path and carries what it is (`lease-…`, `event-…`, `holder-…`, `record-…`), so
 that nobody's choice of a name collides with another kind of item in the same partition. `_etag`
 is the store's own and never part of an item that is written.
 """
@@ -8,11 +8,13 @@ is the store's own and never part of an item that is written.
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 from urllib.parse import quote, unquote
 
 from shared.domain.errors import StoreUnavailable
+from shared.domain.holders import Holder, Invitation, Issued
+from shared.domain.identity import Role
 from shared.domain.leases import Archive, Event, Lease, Owner, Sample, State
 from shared.ports.leases import Record
 
@@ -20,13 +22,14 @@ log = logging.getLogger("playground.store")
 
 type Item = dict[str, Any]
 
+CERTIFICATES = "certificates"  # the name of the one holder that an owner has
 RECORDS = "records"  # the records' partition; an owner's key always holds a slash
 
 # What this release looks at. A store asks for these by name, before it counts up to a limit: leases in a
 # state that only a newer release knows would otherwise fill every batch and starve all that come after.
 LOOKED_AT = tuple(str(state) for state in State if state is not State.RELEASED)
 
-_KINDS: dict[type, str] = {Lease: "lease", Event: "event", Record: "record"}
+_KINDS: dict[type, str] = {Lease: "lease", Event: "event", Holder: "holder", Record: "record"}
 _LEASE = tuple(f.name for f in fields(Lease) if f.name not in ("owner", "id", "etag"))
 _EVENT = tuple(f.name for f in fields(Event) if f.name != "owner")
 _PARTS: dict[str, type] = {"sample": Sample, "archive": Archive}  # properties of a lease that are objects themselves
@@ -56,7 +59,7 @@ def slots(whose: Owner | str) -> tuple[str, str]:
     return f"{prefix}/", f"{prefix}0"  # 0 is the character after the slash
 
 
-def to_item(thing: Lease | Event | Record) -> Item:
+def to_item(thing: Lease | Event | Holder | Record) -> Item:
     """The document to store. Raises ValueError for a number that JSON has no way to say."""
     match thing:
         case Lease():
@@ -70,6 +73,14 @@ def to_item(thing: Lease | Event | Record) -> Item:
         case Event():
             item = {name: getattr(thing, name) for name in _EVENT}
             owner, name = thing.owner.key, thing.id
+        case Holder():
+            item = {
+                "invitations": [asdict(each) for each in thing.invitations],
+                "certificates": [asdict(each) for each in thing.certificates],
+                "revoked_at": thing.revoked_at,
+                "gone_at": thing.gone_at,
+            }
+            owner, name = thing.owner.key, CERTIFICATES
         case Record():
             item = {"value": thing.value}
             owner, name = RECORDS, thing.name
@@ -111,6 +122,26 @@ def leases_from(items: Iterable[Item]) -> list[Lease]:
 def event_from(item: Item) -> Event:
     """The event that `to_item` was given; a property that is missing takes the dataclass's default."""
     return Event(owner=Owner.from_key(item["owner"]), **{name: item[name] for name in _EVENT if name in item})
+
+
+def holder_from(item: Item) -> Holder:
+    """The holder that `to_item` was given, with the item's `_etag`. Raises StoreUnavailable for what it cannot read."""
+    try:
+        return Holder(
+            Owner.from_key(item["owner"]),
+            tuple(_entry(Invitation, each) for each in item["invitations"]),
+            tuple(_entry(Issued, each) for each in item["certificates"]),
+            item["revoked_at"],
+            item.get("_etag", ""),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"the certificates of {item.get('owner')}"
+        raise StoreUnavailable(f"{what} are not readable by this release: {error!r}") from error
+
+
+def _entry[Entry: (Invitation, Issued)](kind: type[Entry], values: Item) -> Entry:
+    known: Item = {f.name: values[f.name] for f in fields(kind) if f.name in values}
+    return kind(**{**known, "role": Role(values["role"])})
 
 
 def record_from(item: Item) -> Record:

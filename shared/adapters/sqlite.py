@@ -1,4 +1,4 @@
-"""Leases and records in one SQLite file, for one machine; several processes may share it."""
+"""Leases, holders and records in one SQLite file, for one machine; several processes may share it."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from shared.adapters.items import (
     LOOKED_AT,
     Item,
     event_from,
+    holder_from,
     item_id,
     lease_from,
     leases_from,
@@ -22,6 +23,7 @@ from shared.adapters.items import (
 from shared.adapters.sqlite_file import LeaseFile
 from shared.adapters.sqlite_reader import Reader
 from shared.adapters.sqlite_writer import Writer
+from shared.domain.holders import Holder
 from shared.domain.leases import Event, Lease, Owner
 from shared.ports.clock import Clock, SystemClock
 from shared.ports.leases import Record
@@ -31,7 +33,7 @@ PATIENCE = 5.0  # seconds
 type Row = tuple[Any, ...]
 
 COLUMNS = ("owner", "id", "state", "due_at", "beat_at", "look_by", "gone_at")
-DERIVED = (*COLUMNS, "kind", "slot")
+DERIVED = (*COLUMNS, "kind", "slot", "revoked_at")
 LEASE = f"SELECT {', '.join(COLUMNS)}, etag, rest FROM leases"
 # `!=` says nothing that IN does not, but SQLite sees only by it that the partial index holds all that is asked for.
 DUE = (
@@ -40,11 +42,12 @@ DUE = (
 )
 # One range of the primary key: a second lower bound would have SQLite begin each page at the range's start.
 PAGE = f"{LEASE} WHERE (owner, id) > (?, ?) AND owner <= ? AND state != 'released' ORDER BY owner, id LIMIT ?"
+HOLDER = "SELECT owner, revoked_at, etag, rest FROM holders"
 LAST = "\x7f"  # behind every owner's key, which is printable ASCII
 
 
 class SqliteStore:
-    """The ports `Leases` and `Records` on a file. Make one with `open`; call on one event loop.
+    """The ports `Leases`, `Holders` and `Records` on a file. Make one with `open`; call on one event loop.
 
     Durable means: after the fsync of SQLite's write-ahead log (WAL, synchronous=FULL). Writes are
     committed in groups by a process of their own, reads go over a thread and connection of theirs.
@@ -114,6 +117,20 @@ class SqliteStore:
 
         return await self._reader.read("SELECT rest FROM events WHERE owner = ?", (owner.key,), events)
 
+    # Holders
+
+    async def holder(self, owner: Owner) -> Holder | None:
+        found = await self._reader.read(f"{HOLDER} WHERE owner = ?", (owner.key,), _holders)
+        return found[0] if found else None
+
+    async def keep(self, holder: Holder) -> Holder:
+        item = to_item(holder)
+        columns = (item["owner"], item["revoked_at"], item["gone_at"])
+        return replace(holder, etag=await self._writer.write(writes.keep, columns, _rest(item), holder.etag))
+
+    async def revoked(self, since: float) -> Sequence[Holder]:
+        return await self._reader.read(f"{HOLDER} WHERE revoked_at > 0 AND revoked_at > ?", (since,), _holders)
+
     # Records
 
     async def read(self, name: str) -> Record | None:
@@ -147,6 +164,13 @@ def _rest(item: Item) -> str:
 def _item(row: Row) -> Item:
     *columns, etag, rest = row
     return {**json.loads(rest), **dict(zip(COLUMNS, columns, strict=True)), "_etag": str(etag)}
+
+
+def _holders(rows: list[Row]) -> list[Holder]:
+    return [
+        holder_from({**json.loads(rest), "owner": owner, "revoked_at": revoked_at, "_etag": str(etag)})
+        for owner, revoked_at, etag, rest in rows
+    ]
 
 
 def _place(token: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from shared.domain.errors import StoreUnavailable
 
-VERSION = 1  # of the tables below; PRAGMA user_version of the file
+VERSION = 2  # of the tables below; PRAGMA user_version of the file
 APPLICATION = 0x706C6179  # PRAGMA application_id: "play"
 BUSY = 5.0  # seconds to wait for a writer that does not know of our lock, such as the sqlite3 shell
 
@@ -34,6 +34,16 @@ CREATE TABLE events (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE records (id TEXT NOT NULL PRIMARY KEY, etag INTEGER NOT NULL, item TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
+HOLDERS = """
+CREATE TABLE holders (
+    owner TEXT NOT NULL PRIMARY KEY, revoked_at REAL NOT NULL, gone_at REAL NOT NULL, etag INTEGER NOT NULL,
+    rest TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holders_revoked ON holders (revoked_at) WHERE revoked_at > 0;
+CREATE INDEX holders_gone ON holders (gone_at);
+"""
+# What a file of each version lacks of the next one.
+MISSING = {0: TABLES, 1: HOLDERS}
 
 
 class LeaseFile:
@@ -57,11 +67,12 @@ class LeaseFile:
                         f"{self.path}: its tables have version {version}, and this program knows {VERSION}: "
                         "it was written by a newer one"
                     )
-                if not empty and (application, version) != (APPLICATION, VERSION):
+                if not empty and (application != APPLICATION or version < 1):
                     raise StoreUnavailable(f"{self.path}: this is some other program's database")
-                if empty:
+                if version < VERSION:
+                    tables = "".join(MISSING[each] for each in range(version, VERSION))
                     connection.executescript(
-                        f"BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; "
+                        f"BEGIN IMMEDIATE; {tables} PRAGMA application_id = {APPLICATION}; "
                         f"PRAGMA user_version = {VERSION}; COMMIT;"
                     )
             finally:

@@ -89,6 +89,32 @@ def put(transaction: Transaction, id: str, name: str, item: str, seen: str) -> s
     return str(etag)
 
 
+def keep(transaction: Transaction, columns: Columns, rest: str, seen: str) -> str:
+    """Write a holder: the one whose etag is `seen`, or a new one if that is empty; its new etag. Raises Conflict.
+
+    `columns` are owner, revoked_at and gone_at.
+    """
+    owner, revoked_at, gone_at = columns
+    etag = transaction.etag()
+    if seen:
+        done = transaction.execute(
+            "UPDATE holders SET revoked_at = ?, gone_at = ?, etag = ?, rest = ? WHERE owner = ? AND etag = ?",
+            (revoked_at, gone_at, etag, rest, owner, _number(seen)),
+        )
+    else:
+        done = transaction.execute(
+            "INSERT INTO holders VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (owner, revoked_at, gone_at, etag, rest),
+        )
+    if done.rowcount != 1:
+        raise Conflict(f"the certificates of {owner} were written by somebody else")
+    transaction.execute(
+        "DELETE FROM holders WHERE owner IN (SELECT owner FROM holders WHERE gone_at <= ? AND owner != ? LIMIT ?)",
+        (transaction.now, owner, FORGOTTEN),
+    )
+    return str(etag)
+
+
 def _insert_event(transaction: Transaction, event: Columns) -> None:
     done = transaction.execute("INSERT INTO events VALUES (?, ?, ?) ON CONFLICT DO NOTHING", event)
     if done.rowcount != 1:

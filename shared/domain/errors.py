@@ -3,6 +3,7 @@
 PlaygroundError
 ├── InvalidRequest       the caller's input is wrong, and says where
 ├── NotAuthenticated     no certificate that we accept
+├── NotInvited           no token that we accept
 ├── NotFound             there is no such thing, or it is somebody else's
 ├── NotAllowed           as it is now, that cannot be done with it
 ├── PreconditionFailed   it has changed since the caller saw it
@@ -11,6 +12,7 @@ PlaygroundError
 ├── Fenced               a later step was here already
 ├── StoreUnavailable     the store cannot be reached or is overloaded
 ├── ArchiveUnavailable   where archives are kept cannot be reached
+├── AuthorityUnavailable who signs certificates cannot be reached
 ├── ClusterUnavailable   the cluster cannot be reached or is overloaded
 ├── ClusterRefused       the cluster answered, and said no (quota, policy, rights)
 │   └── VolumeGone       it answered that the volume of a life is not there any more
@@ -33,6 +35,10 @@ class InvalidRequest(PlaygroundError):
 
 class NotAuthenticated(PlaygroundError):
     """No certificate, or none that we accept."""
+
+
+class NotInvited(PlaygroundError):
+    """No token for a certificate that we accept."""
 
 
 class NotFound(PlaygroundError):
@@ -65,6 +71,10 @@ class StoreUnavailable(PlaygroundError):
 
 class ArchiveUnavailable(PlaygroundError):
     """Where archives are kept could not be reached, or refused; nothing is known of what is there."""
+
+
+class AuthorityUnavailable(PlaygroundError):
+    """The key that signs certificates could not be used; nothing was signed."""
 
 
 class ClusterUnavailable(PlaygroundError):

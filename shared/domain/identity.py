@@ -7,7 +7,7 @@ segment, as in the SPIFFE ID standard §2).
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import quote, unquote
 
@@ -34,7 +34,8 @@ class Role(StrEnum):
 class Principal:
     """A caller whose certificate was accepted.
 
-    `serial` is the certificate's serial number in hex, `digest` the SHA-256 of its DER in hex.
+    `serial` is the certificate's serial number in hex, `digest` the SHA-256 of its DER in hex, `begins`
+    and `until` are its dates.
     """
 
     tenant: str
@@ -42,6 +43,13 @@ class Principal:
     name: str
     serial: str = ""
     digest: str = ""
+    begins: float = field(default=0.0, compare=False)
+    until: float = field(default=0.0, compare=False)
+
+    @property
+    def actor(self) -> str:
+        """As events name it."""
+        return f"{self.role} {self.name}"
 
     def acting_for(self, user_id: str, what: str = "user_id") -> Owner:
         """The owner whose leases this caller may touch in the name of `user_id`, which it calls `what`.

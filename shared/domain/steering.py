@@ -41,7 +41,7 @@ def target(caller: Principal, owner: str, id: str, revisions: frozenset[int] | N
         check_name(id, "id")
     except InvalidRequest:
         raise NotFound("there is no such lease") from None
-    return Target(named, id, f"{caller.role} {caller.name}", revisions)
+    return Target(named, id, caller.actor, revisions)
 
 
 async def listed(

@@ -6,7 +6,7 @@ checked here: issued by a CA of ours, dates, use, key and the one URI that names
 
 import binascii
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -65,7 +65,6 @@ class Verifier:
             raise NotAuthenticated("the certificate is not valid yet")
         if now > found.end:
             raise NotAuthenticated("the certificate has expired")
-        # Every accepted call passes here, cached or not: a revocation check belongs on this line.
         return found.principal
 
     def _examine(self, known: "_Known", der: bytes, digest: bytes, now: float, tick: float) -> "_Accepted":
@@ -81,7 +80,9 @@ class Verifier:
         except NotAuthenticated as refusal:
             known.refused.put(digest, _Refused(refusal.detail, tick + KEEP_REFUSED))
             raise
-        accepted = _Accepted(principal, start, end, chain_start, chain_end, tick + KEEP_ACCEPTED)
+        accepted = _Accepted(
+            replace(principal, begins=start, until=end), start, end, chain_start, chain_end, tick + KEEP_ACCEPTED
+        )
         known.accepted.put(digest, accepted)
         return accepted
 

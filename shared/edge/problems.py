@@ -44,6 +44,7 @@ TABLE: dict[type[Exception], Problem] = {
     NotHttp: Problem(400, "not-http", "The request is not valid HTTP"),
     errors.InvalidRequest: Problem(400, "invalid-request", "The request is not valid"),
     errors.NotAuthenticated: Problem(403, "not-authenticated", "No client certificate that is accepted here"),
+    errors.NotInvited: Problem(403, "not-invited", "No token that is accepted here"),
     errors.NotFound: Problem(404, "not-found", "There is no such thing"),
     WrongMethod: Problem(405, "wrong-method", "What is there takes other methods"),
     errors.NotAllowed: Problem(409, "not-allowed", "That cannot be done with it as it is"),
@@ -58,6 +59,9 @@ TABLE: dict[type[Exception], Problem] = {
     ),
     errors.ArchiveUnavailable: Problem(
         503, "archive-unavailable", "Where archives are kept cannot be used just now", told=False
+    ),
+    errors.AuthorityUnavailable: Problem(
+        503, "authority-unavailable", "Certificates cannot be signed just now", told=False
     ),
     errors.ClusterUnavailable: Problem(503, "cluster-unavailable", "The cluster cannot be used just now"),
     errors.ClusterRefused: Problem(503, "cluster-refused", "The cluster refuses"),

@@ -18,6 +18,7 @@ ALL = [
 OWN = [kind for kind in ALL if problems.answer(kind("")).status_code == 500] + [
     errors.StoreUnavailable,
     errors.ArchiveUnavailable,
+    errors.AuthorityUnavailable,
 ]
 BUSY = [kind for kind in ALL if problems.answer(kind("")).status_code == 503]
 
