@@ -10,12 +10,14 @@ import pytest
 
 from shared.adapters.k8s.databases import Databases
 from shared.domain.leases import Owner, new_generation
-from shared.manifests.mariadb import Spec
-from shared.ports.cluster import Life, Status
+from shared.manifests.mariadb import AddressKind, Spec
+from shared.ports.cluster import Cluster, Life, Status
+from tests.doubles.cluster import MemoryCluster
 from tests.doubles.kubernetes import Kubernetes
+from tests.doubles.machines import Machines
 
 PASSWORD = "Notebook1"
-WORLDS = ["memory", pytest.param("kubernetes", marks=pytest.mark.cluster)]
+WORLDS = ["memory", "port", pytest.param("kubernetes", marks=pytest.mark.cluster)]
 
 
 def life(volume: str = "", user: str = "alice") -> Life:
@@ -25,7 +27,7 @@ def life(volume: str = "", user: str = "alice") -> Life:
 class World(Protocol):
     """A cluster and the hand of fate."""
 
-    def databases(self, plane: str = "plane-a", **changes: Any) -> Databases:
+    def databases(self, plane: str = "plane-a", **changes: Any) -> Cluster:
         """A control plane on this cluster, its specification changed."""
 
     async def write(self, status: Status, generation: str, text: str) -> None:
@@ -57,7 +59,7 @@ class World(Protocol):
 
 
 class Memory:
-    """The double."""
+    """The real adapter on Kubernetes in memory."""
 
     def __init__(self) -> None:
         self.kubernetes = Kubernetes(auto=True)
@@ -108,11 +110,61 @@ class Memory:
         raise AssertionError("it never comes")
 
 
+class Port:
+    """The double of the port itself."""
+
+    def __init__(self) -> None:
+        self.machines = Machines()
+
+    def databases(self, plane: str = "plane-a", address: AddressKind = AddressKind.CLUSTER_IP, **_: Any) -> Cluster:
+        return MemoryCluster(self.machines, plane, address=address, patience=0.01, step=0.001)
+
+    async def write(self, status: Status, generation: str, text: str) -> None:
+        self.machines.server(generation).execute(text)
+
+    async def read(self, status: Status, generation: str) -> list[str]:
+        return list(self.machines.server(generation).data)
+
+    @asynccontextmanager
+    async def connected(self, status: Status, generation: str) -> AsyncIterator[None]:
+        server = self.machines.server(generation)
+        server.connect()
+        yield
+        server.disconnect()
+
+    async def refuse_pods(self) -> None:
+        self.machines.refused = "exceeded quota: none"
+
+    async def no_image(self) -> dict[str, Any]:
+        self.machines.image = "not found"
+        return {}
+
+    async def no_room(self) -> dict[str, Any]:
+        self.machines.full = "0/1 nodes are available: 1 Insufficient cpu."
+        return {}
+
+    async def drop_workload(self, generation: str) -> None:
+        self.machines.drop_workload(generation)
+
+    async def drop_volume(self, generation: str) -> None:
+        self.machines.drop_volume(generation)
+
+    async def until(self, condition: Callable[[], Awaitable[Any]]) -> Any:
+        for _ in range(5):  # what the condition asks for may take some acts
+            if result := await condition():
+                return result
+            await asyncio.sleep(0.001)
+        raise AssertionError("it never comes")
+
+
 @asynccontextmanager
 async def opened(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """The one of WORLDS that a fixture is asked for."""
     if request.param == "memory":
         yield Memory()
+        return
+    if request.param == "port":
+        yield Port()
         return
     from tests.contract.cluster_real import real_world
 
@@ -120,7 +172,7 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         yield world
 
 
-async def ready(world: World, cluster: Databases, of: Life, step: int) -> Status:
+async def ready(world: World, cluster: Cluster, of: Life, step: int) -> Status:
     """Its status when it is ready, after a start."""
     await cluster.start(of, step)
     async with asyncio.timeout(60):
@@ -134,7 +186,7 @@ async def ready(world: World, cluster: Databases, of: Life, step: int) -> Status
     return status
 
 
-async def without_pods(world: World, cluster: Databases, generation: str) -> Status:
+async def without_pods(world: World, cluster: Cluster, generation: str) -> Status:
     """Its status when its last pod is gone."""
 
     async def gone() -> Status | None:

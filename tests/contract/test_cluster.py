@@ -1,4 +1,4 @@
-"""The contract of the port `Cluster`, on Kubernetes in memory and on a real one."""
+"""The contract of the port `Cluster`: the adapter on Kubernetes in memory and on a real one, and the port's double."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
