@@ -1,18 +1,34 @@
 """What must never be, checked at every write and after every request."""
 
+from collections.abc import Iterable
+from typing import Protocol
+
 from shared.domain.leases import Event, Lease, Owner, State
 from shared.domain.policy import CLOCK_SKEW, Policy
-from tests.model.watched import Life, WatchedKubernetes
+from tests.doubles.kubernetes import Deletion
+from tests.model.watched import Life
 
 UNSURE = 2 * CLOCK_SKEW + 60.0  # how far two processes and a slow look may disagree about a period
 OWNERS = (Owner("t", "alice"), Owner("t", "bob/../x"))
+STRANGER = Owner("t", "carol")
+
+
+class Truth(Protocol):
+    """What a cluster in memory has to tell, past all that could go wrong in between."""
+
+    archives: dict[str, list[str]]  # name → what was stored
+    deletions: list[Deletion]
+    most_at_once: dict[str, int]  # owner's key → most generations with a replica
+
+    def replicas(self, generation: str) -> int:
+        """How many are wanted, 0 where there is no workload."""
 
 
 class Invariants:
-    """The checks of a `World`, over what is true there."""
+    """The checks of a world, over what is true there."""
 
     policy: Policy
-    kubernetes: WatchedKubernetes
+    cluster: Truth
     lives: dict[str, Life]
     acknowledged: dict[Owner, float]
     holds: dict[Owner, float | None]  # what its owner wrote last
@@ -73,7 +89,7 @@ class Invariants:
         """A new life begins with what its owner's last one left, as long as that is kept."""
         life = self.lives[lease.generation]
         if lease.archive is not None:
-            life.data = list(self.kubernetes.archives[lease.archive.name])
+            life.data = list(self.cluster.archives[lease.archive.name])
         data, until = self.left.pop(lease.owner, ([], 0.0))
         if self.now < until - UNSURE and lease.owner not in self.purges:
             assert life.data == data, "what was archived is not what its owner's next life begins with"
@@ -98,7 +114,8 @@ class Invariants:
         capped = "no use was proved" in lease.reason
         period = self.policy.hard_cap if capped else self.policy.grace
         heard = self.acknowledged[lease.owner]
-        assert self.now - heard >= period - UNSURE, f"hibernated {self.now - heard:.0f} s after an acknowledged beat"
+        silent = self.now - heard - self.deaf(heard)
+        assert silent >= period - UNSURE, f"hibernated {silent:.0f} s after an acknowledged beat"
         asked = life.asked
         if asked is not None and self.now - asked.at < 60:
             assert not asked.executing, "hibernated although a statement ran when its server was asked"
@@ -108,28 +125,34 @@ class Invariants:
     def may_delete(self, lease: Lease | None, life: Life) -> bool:
         """Its owner wanted that, or what it holds is stored, or nothing is stored here and it slept long enough."""
         archive = lease.archive if lease else None
-        stored = archive is not None and self.kubernetes.archives.get(archive.name) == life.data
+        stored = archive is not None and self.cluster.archives.get(archive.name) == life.data
         return life.unwanted or stored or (self.policy.delete_without_archive and self.slept_enough(life))
 
     def slept_enough(self, life: Life) -> bool:
-        return life.slept_at is not None and self.now - life.slept_at >= self.policy.retention - UNSURE
+        if life.slept_at is None:
+            return False
+        return self.now - life.slept_at - self.deaf(life.slept_at) >= self.policy.retention - UNSURE
 
-    def check(self) -> None:
-        for owner in OWNERS:
+    def deaf(self, since: float) -> float:
+        """Seconds since then in which nobody could be heard."""
+        return 0.0
+
+    def check(self, owners: Iterable[Owner] = (*OWNERS, STRANGER)) -> None:
+        """What must be true of these owners at any moment, and of all deletions since the last check."""
+        for owner in owners:
             lease = self.lease(owner)
             if lease is not None and lease.state is State.RUNNING:
-                workload = self.kubernetes.objects.get(("StatefulSet", f"pg-{lease.generation}"))
-                assert workload and workload["spec"]["replicas"] == 1, f"{lease.generation} runs only by its lease"
-        for owner, most in self.kubernetes.most_at_once.items():
+                assert self.cluster.replicas(lease.generation) == 1, f"{lease.generation} runs only by its lease"
+            most = self.cluster.most_at_once.get(owner.key, 0)
             assert most <= 1, f"{most} generations of {owner} had a replica at once"
-        for deletion in self.kubernetes.deletions[self.deletions_seen :]:
+        for deletion in self.cluster.deletions[self.deletions_seen :]:
             life = self.lives.get(deletion.name.removeprefix("pg-"))
             if life is not None and life.ready:
                 lease = self.lease(life.owner)
                 assert self.may_delete(lease, life), f"storage of {deletion.name} was deleted too early"
                 current = lease is not None and f"pg-{lease.generation}" == deletion.name
                 assert not current or lease.state in (State.DELETING, State.RELEASED)
-        self.deletions_seen = len(self.kubernetes.deletions)
+        self.deletions_seen = len(self.cluster.deletions)
 
     def check_awake(self, owner: Owner, since: float) -> None:
         """What was answered `renewed` does not sleep, unless it fell asleep again meanwhile."""

@@ -84,6 +84,10 @@ class WatchedKubernetes(Kubernetes):
         self.world.lives[pod.removeprefix("pg-").removesuffix("-0")].asking = self.world.truth(pod)
         return output
 
+    def replicas(self, generation: str) -> int:
+        workload = self.objects.get(("StatefulSet", f"pg-{generation}"))
+        return workload["spec"]["replicas"] if workload else 0
+
 
 class HeardDatabases(Databases):
     """The real adapter, telling the world what its caller came to know."""

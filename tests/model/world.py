@@ -13,21 +13,18 @@ from typing import Any
 
 from shared.adapters.k8s.databases import Databases
 from shared.adapters.sealing import KeyRing, new_key
-from shared.domain import databases, reaper, steering
+from shared.domain import databases
 from shared.domain.beats import RecentBeats
 from shared.domain.control import Control
 from shared.domain.errors import ArchiveUnavailable, ClusterUnavailable, PlaygroundError, StoreUnavailable
-from shared.domain.hearing import Hearing
-from shared.domain.identity import Principal, Role
-from shared.domain.leases import Lease, Owner, State
-from shared.domain.look import look_now
+from shared.domain.leases import Lease, Owner
 from shared.domain.policy import CLOCK_SKEW, Policy
-from shared.domain.reconcile import reconcile
 from shared.manifests.mariadb import Spec
 from shared.ports.cluster import Life as MadeLife
 from tests.doubles.mariadb import Server
 from tests.doubles.tasks import MemoryArchives
-from tests.model.invariants import OWNERS, Invariants
+from tests.model.acts import Acts
+from tests.model.invariants import OWNERS, STRANGER
 from tests.model.network import Network, Request, Wire
 from tests.model.watched import (
     PROCESS,
@@ -43,14 +40,12 @@ from tests.model.watched import (
 )
 from tests.virtual import VirtualLoop
 
-STRANGER = Owner("t", "carol")
-
 POLICY = Policy(delete_without_archive=True)
 KEYS = KeyRing.parse(new_key())
 SPEC = Spec(image="mariadb")
 
 
-class World(Invariants):
+class World(Acts):
     def __init__(self, policy: Policy = POLICY) -> None:
         self.loop = VirtualLoop(hurry=False)
         self.loop.set_task_factory(owned_task)
@@ -59,6 +54,7 @@ class World(Invariants):
         self.clock = WorldClock(self.loop)
         self.kubernetes = WatchedKubernetes(clock=self.clock, auto=True)
         self.kubernetes.world = self
+        self.cluster = self.kubernetes
         self.store = WatchedStore(clock=self.clock)
         self.store.world = self
         self.posted: list[tuple[Owner, str]] = []
@@ -116,59 +112,6 @@ class World(Invariants):
                 process.work.remove(task)
                 task.result()
             process.tasks[:] = [task for task in process.tasks if not task.done()]
-
-    def create_db(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
-        return self.begin(process, databases.create(process.control, owner))
-
-    def heart_beat(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
-        began = self.now
-
-        async def beat() -> databases.Beat:
-            control = process.control
-            answer = await process.recent.answer(
-                owner, lambda: databases.beat(control.leases, control.looks, control.clock, control.policy, owner)
-            )
-            if answer.renewed and answer.state == State.RUNNING:
-                # It may repeat what was written up to 30 s ago.
-                self.acknowledged[owner] = max(self.acknowledged[owner], began - 30)
-            if answer.renewed:
-                self.check_awake(owner, began - 30)
-            return answer
-
-        return self.begin(process, beat())
-
-    def hold(self, process: Process, owner: Owner, seconds: float | None) -> asyncio.Task[Any]:
-        control, until = process.control, None if seconds is None else self.now + seconds
-        return self.begin(
-            process, steering.hold(control.leases, control.clock, control.policy, named(owner), until, "a run")
-        )
-
-    def end(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
-        self.ends.add(owner)
-        return self.steer_to_an_end(process, owner, purge=False)
-
-    def purge(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
-        self.purges.add(owner)
-        return self.steer_to_an_end(process, owner, purge=True)
-
-    def steer_to_an_end(self, process: Process, owner: Owner, *, purge: bool) -> asyncio.Task[Any]:
-        control = process.control
-        return self.begin(
-            process,
-            steering.end(control.leases, control.looks, control.clock, control.policy, named(owner), purge=purge),
-        )
-
-    def reconcile(self, process: Process) -> asyncio.Task[Any]:
-        return self.begin(process, reconcile(process.control, Hearing(process.control.clock.now())))
-
-    def reap(self, process: Process) -> asyncio.Task[Any]:
-        return self.begin(process, reaper.reap(process.control, Hearing(process.control.clock.now())))
-
-    def look(self, process: Process) -> asyncio.Task[Any] | None:
-        if not self.posted:
-            return None
-        owner, id = self.posted.pop(0)
-        return self.begin(process, look_now(process.control, owner, id))
 
     def crash(self, process: Process) -> None:
         """The process is gone where it stands; what it sent may still arrive."""
@@ -269,8 +212,3 @@ class World(Invariants):
         task = self.loop.create_task(work)
         self.loop.settle()
         task.result()
-
-
-def named(owner: Owner) -> steering.Target:
-    """An owner's database as its owner names it."""
-    return steering.target(Principal(owner.tenant, Role.USER, owner.user), "", databases.ID)
