@@ -1,18 +1,22 @@
 """What a task's pod says of it, and what is on the cluster while it runs and after it."""
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from shared.adapters.k8s.databases import Databases
 from shared.adapters.k8s.tasks import judged
+from shared.domain.errors import ClusterUnavailable
 from shared.manifests.mariadb import Spec
 from shared.manifests.tasks import Job, Kind
 from shared.ports.archives import Place
 from shared.ports.cluster import Outcome, Task
 from tests.contract.cluster_worlds import life
 from tests.doubles.kubernetes import Kubernetes
+from tests.doubles.network import Request
+from tests.doubles.tasks import sealed
 
 TOLD = json.dumps({"sha256": "ab", "size": 7})
 URL = "https://archives.example/x?sig=1"
@@ -97,6 +101,81 @@ async def test_on_a_volume_no_way_out_is_opened():
         await cluster.store(alice, step, Task("x-2", "a2V5", "c", Place(claim="archives", path="x-2.archive")))
     assert [policy["metadata"]["name"] for policy in kubernetes.find("NetworkPolicy")] == [f"pg-{alice.generation}"]
     assert "archives" in [claim["metadata"]["name"] for claim in kubernetes.find("PersistentVolumeClaim")]
+
+
+class Meanwhile:
+    """Between an act's read of the StatefulSet and its write somebody does something, once."""
+
+    def __init__(self, kubernetes: Kubernetes, act: Callable[[], Awaitable[object]]):
+        self._act: Callable[[], Awaitable[object]] | None = act
+        kubernetes.gate = self._gate
+
+    async def _gate(self, request: Request) -> None:
+        act, before = self._act, request.moment == "before"
+        if act is not None and before and (request.verb, request.kind) == ("replace", "StatefulSet"):
+            self._act = None
+            await act()
+
+
+async def test_a_start_that_finds_a_task_at_its_write_begins_anew():
+    kubernetes, alice = Kubernetes(auto=True), life()
+    cluster = Databases(kubernetes, Spec(image="mariadb"), "plane-a")
+    await cluster.start(alice, 1)
+    await cluster.stop(alice.generation, 2)
+    task = Task("x-3", "a2V5", "c", Place(url=URL))
+    Meanwhile(kubernetes, lambda: cluster.store(alice, 3, task))
+    with pytest.raises(ClusterUnavailable, match="given a task meanwhile"):
+        await cluster.start(alice, 4)
+    await cluster.start(alice, 4)
+    assert (await cluster.status(alice.generation)).ready
+    [pod] = kubernetes.find("Pod")
+    assert "playground.dev/task" not in pod["metadata"]["labels"]
+
+
+async def test_a_task_that_finds_a_start_at_its_write_begins_anew():
+    kubernetes, alice = Kubernetes(auto=True), life()
+    cluster = Databases(kubernetes, Spec(image="mariadb"), "plane-a")
+    await cluster.start(alice, 1)
+    await cluster.stop(alice.generation, 2)
+    task = Task("x-4", "a2V5", "c", Place(url=URL))
+    Meanwhile(kubernetes, lambda: cluster.start(alice, 3))
+    with pytest.raises(ClusterUnavailable, match="started meanwhile"):
+        await cluster.store(alice, 4, task)
+    outcomes = [await cluster.store(alice, 4, task) for _ in range(3)]
+    assert outcomes[-1].done
+    [pod] = kubernetes.find("Pod")
+    assert pod["metadata"]["labels"]["playground.dev/task"] == "store"
+
+
+async def test_a_restored_volume_is_marked_so_that_nothing_is_restored_onto_it_again():
+    kubernetes, alice = Kubernetes(auto=True), life()
+    cluster = Databases(kubernetes, Spec(image="mariadb"), "plane-a")
+    kubernetes.archives["x-1"] = ["precious"]
+    sha256, size = sealed(["precious"])
+    task = Task("x-1", "a2V5", "c", Place(url=URL), sha256, size)
+    assert (await cluster.restore(alice, 2, task, wait=True)).done
+    [claim] = kubernetes.find("PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"]["playground.dev/restored"] == "x-1"
+    written = len([request for request in kubernetes.requests if request.writes])
+    assert (await cluster.restore(alice, 3, task, wait=True)).done
+    assert len([request for request in kubernetes.requests if request.writes]) == written
+
+
+async def test_a_task_waits_until_the_controller_knows_that_no_replica_is_wanted():
+    kubernetes, alice = Kubernetes(auto=True), life()
+    cluster = Databases(kubernetes, Spec(image="mariadb"), "plane-a")
+    await cluster.start(alice, 1)
+    await cluster.stop(alice.generation, 2)
+    [workload] = kubernetes.find("StatefulSet")
+    kubernetes.auto = False
+    unsettled = {
+        **workload,
+        "status": {**workload["status"], "observedGeneration": workload["metadata"]["generation"] - 1},
+    }
+    kubernetes.store(unsettled)
+    assert await cluster.store(alice, 3, Task("x-3", "a2V5", "c", Place(url=URL))) == Outcome()
+    [workload] = kubernetes.find("StatefulSet")
+    assert workload["spec"]["replicas"] == 0
 
 
 async def test_nothing_begins_on_a_volume_as_long_as_a_pod_is_there():

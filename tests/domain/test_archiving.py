@@ -100,6 +100,16 @@ async def test_what_is_no_longer_kept_is_not_asked_for():
     assert rows(rig) == []
 
 
+@virtual
+async def test_what_is_kept_for_less_long_than_a_tombstone_is_not_asked_for_either():
+    rig = Rig(replace(POLICY, kept=DAY))
+    await archived(rig)
+    rig.clock.turn(DAY + 1)
+    assert rig.lease().archive is not None, "the tombstone still names it"
+    await rig.create()
+    assert rows(rig) == []
+
+
 @pytest.mark.parametrize("how", ["a beat", "create_db"])
 @virtual
 async def test_whoever_uses_it_while_it_is_stored_has_it_back(how: str):
@@ -159,7 +169,7 @@ async def test_what_takes_longer_than_its_credential_lives_has_failed():
 
 
 @virtual
-async def test_what_is_not_there_any_more_when_its_storage_is_to_go_is_stored_again():
+async def test_what_is_not_there_any_more_when_its_storage_is_to_go_is_stored_again(caplog: pytest.LogCaptureFixture):
     rig = Rig(POLICY)
     await asleep(rig)
     await pass_by(rig, POLICY.retention)
@@ -170,6 +180,9 @@ async def test_what_is_not_there_any_more_when_its_storage_is_to_go_is_stored_ag
         await pass_by(rig, 6)
     assert rig.lease().state is State.ARCHIVING and rig.kubernetes.deletions == []
     assert rig.lease().reason == "kept, as what was archived is not what is there now"
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
+        "database of default/alice: kept, as what was archived is not what is there now"
+    ]
     await pass_by(rig, DAY)
     await until(rig, State.RELEASED)
     assert list(rig.kubernetes.archives.values()) == [["a row"]]

@@ -6,6 +6,7 @@ import pytest
 
 from shared.domain.leases import State
 from shared.domain.policy import DAY
+from tests.model.archives import ArchiveMachine
 from tests.model.machine import LeaseMachine
 from tests.model.world import OWNERS
 
@@ -36,3 +37,13 @@ def test_a_write_that_took_days_to_arrive_lets_retention_begin_when_the_database
     machine.time_passes(15 * DAY)
     machine.everything_arrives()
     assert machine.world.lease(ALICE).state in (State.HIBERNATED, State.HIBERNATING)
+
+
+def test_what_is_started_while_its_task_is_being_written_gets_a_pod_of_its_own():
+    machine = ArchiveMachine()
+    machine.begin("archiving", 2)
+    machine.kubelet_sleeps_or_wakes()
+    machine.create_db(0, 0, at_once=True)
+    machine.kubelet_sleeps_or_wakes()
+    machine.teardown()
+    assert machine.world.lease(ALICE).state is State.RUNNING

@@ -59,13 +59,13 @@ class Databases:
             if workload is not None:
                 fence(workload, step)
             if workload is None or not has_task(workload):
-                await self._start(life, step, workload)
+                await self._start(life, step, workload, after_task=False)
                 return
         ended = await self._tasks.end(life, step, workload)  # may wait, and nobody shall wait with it
         async with self._acts:
-            await self._start(life, step, ended)
+            await self._start(life, step, ended, after_task=True)
 
-    async def _start(self, life: Life, step: int, workload: Object | None) -> None:
+    async def _start(self, life: Life, step: int, workload: Object | None, *, after_task: bool) -> None:
         volume = await self._parts.volume(life, must_exist=bool(life.volume) or workload is not None)
         made = await self._parts.provide(life, volume, step, workload)
         wanted = database.stateful_set(life, self._spec, self._plane, volume, step, replicas=1)
@@ -73,6 +73,8 @@ class Databases:
         def started(found: Object) -> Object:
             if "deletionTimestamp" in found["metadata"]:
                 raise ClusterUnavailable(f"{found['metadata']['name']} is being deleted")
+            if has_task(found) and not after_task:  # whose pod would stay, and pass for the database's
+                raise ClusterUnavailable(f"{found['metadata']['name']} was given a task meanwhile", retry_after=1)
             new = copied(found)
             new["metadata"]["labels"] |= wanted["metadata"]["labels"]
             new["metadata"]["labels"].pop(database.ORPHAN, None)

@@ -94,6 +94,8 @@ class Tasks:
         template = tasks.template(life, self._spec, plane, job, ordinary)
 
         def started(found: Object) -> Object:
+            if found["spec"].get("replicas"):  # of an earlier step, but its pod would stay
+                raise ClusterUnavailable(f"{found['metadata']['name']} was started meanwhile", retry_after=1)
             new = scaled(found, 1)
             new["spec"]["template"] = template
             new["metadata"]["annotations"][TASK] = job.mark
