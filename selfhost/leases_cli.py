@@ -12,12 +12,14 @@ import typer
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from selfhost import api_cli
 from selfhost import leases_told as told
-from selfhost.leases_client import Access, LeasesClient, NoAnswer, NotSet, Refused
+from selfhost.api_cli import Ca, Cert, Json, Key, Url
+from selfhost.api_client import Access, NoAnswer
+from selfhost.leases_client import LeasesClient
 from selfhost.plugin import CA, CERT, KEY, SERVER
 
 EVERY = 5.0  # seconds between two questions of --watch
-REFUSED, USAGE, NO_ANSWER = 1, 2, 3  # exit codes
 
 app = typer.Typer(
     help="Show leases, and keep or end them. Exits with 1 if the server refuses, 3 if it does not answer.",
@@ -25,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="JSON instead of tables and sentences.")]
 Of = Annotated[str, typer.Option("--owner", help="Whose; for certificates that act for others.")]
 Revision = Annotated[int | None, typer.Option(min=1, help="Only if it is of this revision still.")]
 Id = Annotated[str, typer.Argument(help="Which lease, such as `database`.")]
@@ -57,10 +58,10 @@ def leases(
     as_json: Json = False,
     owner: Of = "",
     state: Annotated[str, typer.Option(help="Only those in this state.")] = "",
-    url: Annotated[str, typer.Option(help="The server; else as the notebook plugin's settings say.")] = "",
-    cert: Annotated[str, typer.Option(help="PEM file of the client's certificate.")] = "",
-    key: Annotated[str, typer.Option(help="PEM file of its key.")] = "",
-    ca: Annotated[str, typer.Option(help="PEM file of the server's CA.")] = "",
+    url: Url = "",
+    cert: Cert = "",
+    key: Key = "",
+    ca: Ca = "",
 ) -> None:
     """List leases: one's own; for an admin its tenant's."""
     given = context.obj = Given({SERVER: url, CERT: cert, KEY: key, CA: ca}, owner, as_json)
@@ -150,7 +151,7 @@ async def _watch(given: Given, chosen: dict[str, str]) -> None:
                 except NoAnswer as error:
                     if before is None:
                         raise  # it never was there
-                    _complain(error)
+                    api_cli.complain("leases", error)
                 else:
                     if live:
                         live.update(_table(found), refresh=True)
@@ -169,21 +170,4 @@ def _table(found: Sequence[dict[str, Any]]) -> RenderableType:
 
 
 def _run(asking: Coroutine[Any, Any, None]) -> None:
-    """Ends the process with one line on what went wrong, and not with a traceback."""
-    try:
-        asyncio.run(asking)
-        return
-    except Refused as error:
-        problem, code = str(error), REFUSED
-    except NotSet as error:
-        problem, code = str(error), USAGE
-    except NoAnswer as error:
-        problem, code = str(error), NO_ANSWER
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    _complain(problem)
-    raise typer.Exit(code)
-
-
-def _complain(problem: object) -> None:
-    typer.echo(f"playground leases: {told.printable(problem)}", err=True)
+    api_cli.run(asking, "leases")

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner, Result
 
 from selfhost import leases_cli
+from selfhost.api_client import Access, NotSet
 from selfhost.cli import app
-from selfhost.leases_client import Access, NotSet
 from selfhost.plugin import CA, CERT, FILE, KEY, SERVER
 from shared.domain.leases import Owner
 from shared.domain.policy import DAY
