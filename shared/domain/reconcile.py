@@ -4,7 +4,7 @@ import logging
 from dataclasses import asdict, dataclass
 
 from shared.domain.control import Control
-from shared.domain.errors import PlaygroundError
+from shared.domain.errors import PlaygroundError, StoreUnavailable
 from shared.domain.hearing import Hearing
 from shared.domain.leases import Lease, State
 from shared.domain.look import look
@@ -16,6 +16,7 @@ log = logging.getLogger("playground.reconcile")
 YOUNG = HOUR  # a workload younger than this may belong to a lease that is being written
 AGAIN = 10 * MINUTE  # between an orphan's first sighting and the pass that stops it
 PAGE = 500
+UNREAD = 3  # leases that may fail to be read in a pass; more, and rather the store fails than they
 
 
 @dataclass(slots=True)
@@ -97,7 +98,14 @@ async def _sort_workloads(control: Control, compared: Compared, now: float) -> t
         since = workload.orphan_since
         if since is not None and (now - since < AGAIN or workload.replicas == 0):
             continue
-        lease = await control.leases.get(workload.owner, workload.lease)
+        try:
+            lease = await control.leases.get(workload.owner, workload.lease)
+        except StoreUnavailable as error:  # one that only a newer release can read must not end the pass for others
+            compared.failed += 1
+            if compared.failed > UNREAD:
+                raise
+            log.warning("%s of %s could not be read: %s", workload.lease, workload.owner.key, error)
+            continue
         if lease is None or lease.generation != workload.generation or lease.state is State.RELEASED:
             orphans.append(workload)
     return existing, orphans

@@ -257,6 +257,29 @@ async def test_a_look_that_fails_stops_no_pass(error: Exception):
     assert set(looked) == {"missing-1", "missing-2"}
 
 
+@pytest.mark.parametrize(("unreadable", "marked"), [(1, 2), (3, 2), (4, None)])
+@virtual
+async def test_a_few_leases_that_cannot_be_read_stop_no_pass_and_more_are_the_store_s_failure(
+    unreadable: int, marked: int | None
+):
+    rig = Rig()
+    control, listed = await arrange(rig, unreadable, 2, 0)
+    read = rig.store.get
+
+    async def get(owner: Owner, id: str) -> Lease | None:
+        if int(owner.user.removeprefix("user-")) < unreadable:
+            raise StoreUnavailable("not readable by this release")
+        return await read(owner, id)
+
+    rig.store.get = get  # type: ignore[method-assign]
+    if marked is None:
+        with pytest.raises(StoreUnavailable):
+            await reconcile(control, DEAF)
+    else:
+        assert (await reconcile(control, DEAF)).failed == unreadable
+    assert len(listed.marked) == (marked or 0), "what was not read is nobody's orphan"
+
+
 @virtual
 async def test_leases_are_read_page_by_page(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shared.domain.reconcile.PAGE", 4)
