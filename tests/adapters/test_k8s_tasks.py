@@ -147,6 +147,18 @@ async def test_a_task_that_finds_a_start_at_its_write_begins_anew():
     assert pod["metadata"]["labels"]["playground.dev/task"] == "store"
 
 
+async def test_a_life_that_is_deleted_in_the_middle_of_a_task_leaves_no_credential_behind():
+    kubernetes, alice = Kubernetes(auto=True), life()
+    cluster = Databases(kubernetes, Spec(image="mariadb"), "plane-a")
+    await cluster.start(alice, 1)
+    for step in (2, 3):
+        await cluster.store(alice, step, Task("x-2", "a2V5", "c", Place(url=URL)))
+    assert len(kubernetes.find("Secret")) == 2
+    while not await cluster.delete(alice.generation, 4, ""):
+        pass
+    assert kubernetes.find("Secret") == []
+
+
 async def test_a_restored_volume_is_marked_so_that_nothing_is_restored_onto_it_again():
     kubernetes, alice = Kubernetes(auto=True), life()
     cluster = Databases(kubernetes, Spec(image="mariadb"), "plane-a")

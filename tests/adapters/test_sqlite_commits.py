@@ -55,6 +55,20 @@ async def test_whoever_waits_for_one_that_ends_is_told_and_the_next_write_starts
     await create(store, numbered(3))
 
 
+async def test_one_that_answers_nonsense_is_ended_and_asked_nothing_more(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = store._writer._process
+    assert process is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_writer.pickle, "loads", lambda content: 1 / 0)
+        with pytest.raises(StoreUnavailable):
+            await create(store, numbered(1))
+    await create(store, numbered(2))
+    assert committing(store) != process.pid
+    assert await process.wait() == -signal.SIGKILL
+
+
 async def test_one_that_cannot_be_started_is_said_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

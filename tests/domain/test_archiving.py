@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import logging
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -75,6 +76,18 @@ async def test_when_retention_is_over_it_is_stored_and_only_then_deleted():
     assert lease.gone_at == lease.archive.until, "the tombstone remembers it as long as it is kept"
     assert [deletion.data for deletion in rig.kubernetes.deletions] == [("a row",)]
     assert rig.standing() == rig.standing("Secret") == rig.standing("PersistentVolumeClaim") == []
+
+
+@virtual
+async def test_a_pass_counts_what_was_archived_apart_from_what_was_deleted():
+    rig = Rig(POLICY)
+    await asleep(rig)
+    await pass_by(rig, POLICY.retention)
+    counted: Counter[str] = Counter()
+    while rig.lease().state is not State.RELEASED:
+        rig.clock.turn(6)
+        counted.update((await reap(rig.control, Hearing(rig.clock.now()))).as_dict())
+    assert (counted["archived"], counted["deleted"], counted["released"]) == (1, 0, 1)
 
 
 @virtual
