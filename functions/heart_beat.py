@@ -33,7 +33,7 @@ class LeaseStatus(Answer):
 
 @bp.function_name("heart_beat")
 @bp.route("api/heart_beat", methods=["GET"])
-@endpoint(callers.identify, query=HeartBeat)
+@endpoint(callers.identify_beat, query=HeartBeat)
 async def heart_beat(caller: Principal, asked: HeartBeat) -> LeaseStatus:
     """Answers 200 to every caller we know, whatever became of the beat."""
     beat = await beat_of(beats.recent, beats.write, caller, asked.user_id)

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import logging
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import parse_qsl
@@ -55,13 +56,21 @@ class Front(web.Server):
     """Serves the HTTP functions of a runtime that has started."""
 
     def __init__(
-        self, runtime: Runtime, tls: ssl.SSLContext | None, prefix: str = "", limits: Limits | None = None
+        self,
+        runtime: Runtime,
+        tls: ssl.SSLContext | None,
+        prefix: str = "",
+        limits: Limits | None = None,
+        serves: Callable[[str], bool] = lambda name: True,
     ) -> None:
-        """Raises CannotStart where the functions' routes cannot be served. Needs a running loop."""
+        """`serves` says which functions, by name. Raises CannotStart where their routes cannot be served.
+
+        Needs a running loop.
+        """
         super().__init__(self._serve)
         self.limits = limits or Limits()
         self.runtime = runtime
-        self._routes = Routes(runtime.http, prefix)
+        self._routes = Routes((trigger for trigger in runtime.http if serves(trigger.name)), prefix)
         self._scheme = "https://" if tls else "http://"
         self._stopping = False
         self.clients: set[Connection] = set()

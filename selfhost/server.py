@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PATIENCE = 25.0
 """Seconds that requests in flight get at the stop: longer than any answer of ours may take."""
 
+STRANGERS = 256
+"""Connections that the open listener holds at most: nobody who belongs here waits behind who does not."""
+
 UNDER_TLS = "Fatal error on SSL protocol"  # uvloop's words
 
 _log = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--port", type=_port, default=50052, help="0: any free port (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--open_port", type=_port, help="where who has no certificate may enroll; unset: nowhere")
     parser.add_argument("--ca_crt", type=Path, metavar="FILE", help="CA whose clients are let in, PEM")
     parser.add_argument("--server_key", type=Path, metavar="FILE", help="this server's private key, PEM")
     parser.add_argument("--server_crt", type=Path, metavar="FILE", help="this server's certificate, PEM")
@@ -70,6 +74,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     missing = [f"--{name}" for name in files if getattr(options, name) is None]
     if options.insecure_http and len(missing) < len(files):
         raise CannotStart("--insecure-http serves without TLS: leave out --ca_crt, --server_key and --server_crt")
+    if options.insecure_http and options.open_port is not None:
+        raise CannotStart("--open_port: a token that goes through --insecure-http is everybody's")
     if missing and not options.insecure_http:
         raise CannotStart(f"{', '.join(missing)} missing (or --insecure-http, to serve without TLS)")
     return options
@@ -108,11 +114,13 @@ async def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stop)
 
-    tls = None
+    tls = open_tls = None
     if options.insecure_http:
         _log.warning("--insecure-http: everything is served in clear, and no client has a certificate")
     else:
         tls = server_context(options.ca_crt, options.server_key, options.server_crt)
+        if options.open_port is not None:
+            open_tls = server_context(None, options.server_key, options.server_crt)
         os.environ[settings.CERTIFICATE_FROM.name] = "selfhost"
         os.environ[settings.CLIENT_CA.name] = str(options.ca_crt.absolute())
 
@@ -124,26 +132,34 @@ async def _serve(options: argparse.Namespace) -> None:
     app_dir = options.app_dir.resolve()
     runtime = Runtime()
     await runtime.start(app_dir)
-    limits = Limits(connections=_room_for(options.max_connections))
-    front = Front(runtime, tls, _route_prefix(app_dir), limits)
+    startup, prefix = _startup(), _route_prefix(app_dir)
+    for_all = getattr(startup, "OPEN", frozenset[str]())
+    room = _room_for(options.max_connections)
+    front = Front(runtime, tls, prefix, Limits(connections=room), lambda name: name not in for_all)
+    fronts = [front]
+    if open_tls is not None:
+        strangers = Limits(connections=min(STRANGERS, room))
+        fronts.insert(0, Front(runtime, open_tls, prefix, strangers, lambda name: name in for_all))
     timers = Timers(runtime, jitter=options.timer_jitter)
     queues = _queues(runtime, app_dir)
-    startup = _startup()
     if startup is not None:
         await _begin(startup)
     # What importing made stays for good, and a full collection that looks through it stalls everybody for 100 ms.
     gc.freeze()
     gc.enable()
     try:
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        if len(fronts) > 1:
+            opened = await fronts[0].start(options.host, options.open_port)
+            print(f"open to all on https://{host}:{opened}", flush=True)
         port = await front.start(options.host, options.port)
         timers.start()
         if queues is not None:
             queues.start()
-        host = f"[{options.host}]" if ":" in options.host else options.host
         print(f"listening on {'https' if tls else 'http'}://{host}:{port}", flush=True)
         await stop.wait()
         brought = [queues.stop(PATIENCE)] if queues is not None else []
-        await asyncio.gather(front.stop(PATIENCE), timers.stop(PATIENCE), *brought)
+        await asyncio.gather(*(each.stop(PATIENCE) for each in fronts), timers.stop(PATIENCE), *brought)
     finally:
         if startup is not None:
             await startup.end()

@@ -1,4 +1,4 @@
-"""The server's side of mutual TLS: who has no certificate of the CA gets no further."""
+"""The server's side of TLS: who has no certificate of the CA gets no further, but at the open listener."""
 
 import ssl
 from pathlib import Path
@@ -6,23 +6,25 @@ from pathlib import Path
 from selfhost.errors import CannotStart
 
 
-def server_context(ca_crt: Path, server_key: Path, server_crt: Path) -> ssl.SSLContext:
-    """A context for TLS 1.2 and newer that demands a client certificate of `ca_crt`.
+def server_context(ca_crt: Path | None, server_key: Path, server_crt: Path) -> ssl.SSLContext:
+    """A context for TLS 1.2 and newer that demands a client certificate of `ca_crt`; None: that asks for none.
 
     Raises CannotStart naming the option whose file cannot be used.
     """
-    _check("ca_crt", ca_crt, "CERTIFICATE")
+    if ca_crt is not None:
+        _check("ca_crt", ca_crt, "CERTIFICATE")
     _check("server_key", server_key, "PRIVATE KEY")
     _check("server_crt", server_crt, "CERTIFICATE")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_NONE if ca_crt is None else ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     context.num_tickets = 0  # a ticket costs 0.4 ms where the client has a certificate, and nobody resumes
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_verify_locations(cafile=str(ca_crt))
+        if ca_crt is not None:
+            context.load_verify_locations(cafile=str(ca_crt))
     except ssl.SSLError as error:
         raise CannotStart(f"--ca_crt={ca_crt}: not a certificate ({_reason(error)})") from error
     try:

@@ -45,6 +45,7 @@ async def invite(holders: Holders, clock: Clock, invitee: Principal, seconds: fl
 
     Raises InvalidRequest if nobody can be named so, NotAllowed, StoreUnavailable.
     """
+    invitee.check()
     owner, secret = Owner(invitee.tenant, invitee.name), secrets.token_bytes(SECRET)
     now = clock.now()
     invitation = Invitation(_digest(secret), invitee.role, now + seconds, by)

@@ -72,13 +72,17 @@ class Principal:
             raise InvalidRequest("owner: say whose it is")
         return self.acting_for(named or self.name, "owner")
 
-    def uri(self, trust_domain: str) -> str:
-        """The URI that names this principal in a certificate. Raises InvalidRequest if none can."""
-        check_trust_domain(trust_domain)
+    def check(self) -> None:
+        """Raise InvalidRequest if no certificate can name it."""
         check_tenant(self.tenant)
         check_name(self.name, "name")
         if self.name in (".", ".."):
             raise InvalidRequest(f"name must not be {self.name!r}: in a URI it is a dot segment")
+
+    def uri(self, trust_domain: str) -> str:
+        """The URI that names this principal in a certificate. Raises InvalidRequest if none can."""
+        check_trust_domain(trust_domain)
+        self.check()
         return f"spiffe://{trust_domain}/tenant/{self.tenant}/{self.role}/{quote(self.name, safe='')}"
 
     @classmethod

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from shared.domain.errors import NotAuthenticated, StoreUnavailable
+from shared.domain.errors import NotAuthenticated, PlaygroundError, StoreUnavailable
 from shared.domain.holders import Holder
 from shared.domain.identity import Principal
 from shared.domain.policy import CLOCK_SKEW, DAY
@@ -34,27 +34,28 @@ class Revocations:
         self._read_at = float("-inf")  # monotonic: when the last read that succeeded began
         self._whole_at = float("-inf")
         self._since = 0.0
-        self._failed = False
+        self._trouble: Exception | None = None
         self._reading: asyncio.Task[None] | None = None
 
     async def check(self, caller: Principal, *, beat: bool = False) -> None:
         """Raises NotAuthenticated if its certificate is revoked, StoreUnavailable if that is not to be known.
 
-        A `beat` is let through where it is not to be known.
+        A `beat` is let through where it is not to be known. Raises PlaygroundError where it is our own fault.
         """
         age = self._age()
         if age >= FRESH:
             reading = self._refresh()
-            if age >= STALE and not (beat and self._failed):
+            if age >= STALE and not (beat and self._trouble):
                 await asyncio.wait([reading], timeout=BEAT if beat else None)
             if not beat and self._age() >= BLIND:
-                raise StoreUnavailable("which certificates are revoked could not be read for a minute", retry_after=5)
+                kind = StoreUnavailable if isinstance(self._trouble, StoreUnavailable) else PlaygroundError
+                raise kind(f"which certificates are revoked cannot be read: {self._trouble}", retry_after=5)
         if (caller.tenant, caller.name, caller.serial) in self._known:
             raise NotAuthenticated("the certificate is revoked")
 
     async def close(self) -> None:
         """End the read that is under way."""
-        if self._reading is not None:
+        if self._reading is not None and not self._reading.done():
             self._reading.cancel()
             await asyncio.wait([self._reading])
 
@@ -72,14 +73,11 @@ class Revocations:
         whole = began - self._whole_at >= WHOLE
         try:
             found = await self._read(0.0 if whole else self._since)
-        except StoreUnavailable as error:
-            if not self._failed:
-                log.warning("which certificates are revoked cannot be read: %s", error)
-            self._failed = True
-            return
-        except Exception:
-            log.exception("which certificates are revoked cannot be read")
-            self._failed = True
+        except Exception as error:
+            if not self._trouble:
+                expected = isinstance(error, StoreUnavailable)
+                log.warning("which certificates are revoked cannot be read: %s", error, exc_info=not expected)
+            self._trouble = error
             return
         if whole:
             self._known, self._whole_at = set(), began
@@ -87,4 +85,4 @@ class Revocations:
             for each in holder.certificates:
                 if each.revoked_at is not None and now < each.until + CLOCK_SKEW:
                     self._known.add((holder.owner.tenant, holder.owner.user, each.serial))
-        self._read_at, self._since, self._failed = began, now - OVERLAP, False
+        self._read_at, self._since, self._trouble = began, now - OVERLAP, None

@@ -172,6 +172,10 @@ ARCHIVE = matching(
     r"none|volume:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|blob:https?://[^/\s]+(/[^/\s]+){1,2}",
     "none, volume:<name of a claim> or blob:<url of a container of blobs>",
 )
+ISSUER = matching(
+    r"none|file:.+|keyvault:https://[^/\s]+/keys/[0-9A-Za-z-]{1,127}(/[0-9A-Za-z]+)?",
+    "none, file:<path> or keyvault:<url of a key>",
+)
 URL = matching(r"https?://[^\s]+", "an http(s) URL")
 
 

@@ -10,6 +10,7 @@ from shared.edge.config import (
     CPU,
     DOMAIN,
     IMAGE,
+    ISSUER,
     LABEL,
     LOOKS,
     MEMORY,
@@ -75,6 +76,20 @@ CERTIFICATE_FROM = Setting(
 )  # fmt: skip
 CLIENT_CA = Setting("PLAYGROUND_CLIENT_CA", str, "", "path of the PEM file with the CAs whose clients are accepted")
 TRUST_DOMAIN = Setting("PLAYGROUND_TRUST_DOMAIN", DOMAIN, "playground.local", "trust domain of the certificates' names")
+
+ISSUER_KEY = Setting(
+    "PLAYGROUND_ISSUER_KEY", ISSUER, "none",
+    "the key that signs people's certificates: `file:<path>` (PEM), `keyvault:<url of an RSA key>`; `none`: none are "
+    "issued here",
+)  # fmt: skip
+ISSUER_CRT = Setting("PLAYGROUND_ISSUER_CRT", str, "", "path of that CA's certificate (PEM)")
+CERTIFICATE_LIFETIME = Setting(
+    "PLAYGROUND_CERTIFICATE_LIFETIME", duration, "P30D", "how long a certificate is good for that is issued here"
+)
+PUBLIC_URL = Setting(
+    "PLAYGROUND_PUBLIC_URL", optional(URL), "",
+    "base URL that who enrolls is told to use; unset: the canary's",
+)  # fmt: skip
 
 # The cluster
 KUBECONFIG = Setting("PLAYGROUND_KUBECONFIG", str, "", "kubeconfig of the cluster; unset: the pod's own account")

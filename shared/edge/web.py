@@ -29,6 +29,10 @@ class Answer(BaseModel):
         """The ETag to answer with, quotes included; "" for none."""
         return ""
 
+    def content(self) -> tuple[str, bytes]:
+        """Media type and bytes."""
+        return "application/json", self.model_dump_json(exclude_none=True).encode()
+
 
 class Asked(BaseModel):
     """Base of what callers send: strictly typed; keys that nobody reads are ignored."""
@@ -56,14 +60,38 @@ def endpoint(
 ) -> Callable[[Callable[..., Awaitable[Answer]]], Handler]:
     """Makes an HTTP trigger of `async (caller, query's model, body's model) -> answer`; errors become problems."""
 
+    async def read(req: func.HttpRequest) -> list[Any]:
+        caller = await identify(req)
+        asked = [parse_query(query, req)] if query else []
+        return [caller, *asked, *([parse_body(body, req.get_body())] if body else [])]
+
+    return _answering(read, status)
+
+
+@overload
+def open_endpoint[A: Answer](*, status: int = 200) -> Callable[[Callable[[], Awaitable[A]]], Handler]: ...
+@overload
+def open_endpoint[B: Asked, A: Answer](
+    *, body: type[B], status: int = 200
+) -> Callable[[Callable[[B], Awaitable[A]]], Handler]: ...
+def open_endpoint(
+    *, body: type[Asked] | None = None, status: int = 200
+) -> Callable[[Callable[..., Awaitable[Answer]]], Handler]:
+    """The same for whoever has no certificate: no principal is built, whatever the headers say."""
+
+    async def read(req: func.HttpRequest) -> list[Any]:
+        return [parse_body(body, req.get_body())] if body else []
+
+    return _answering(read, status)
+
+
+def _answering(
+    read: Callable[[func.HttpRequest], Awaitable[list[Any]]], status: int
+) -> Callable[[Callable[..., Awaitable[Answer]]], Handler]:
     def decorate(act: Callable[..., Awaitable[Answer]]) -> Handler:
         async def handle(req: func.HttpRequest) -> func.HttpResponse:
             try:
-                caller = await identify(req)
-                asked = [parse_query(query, req)] if query else []
-                if body:
-                    asked.append(parse_body(body, req.get_body()))
-                answer = await act(caller, *asked)
+                answer = await act(*await read(req))
             except PlaygroundError as error:
                 problem = problems.answer(error)
                 if problem.status_code >= 500 and not isinstance(error, NotReady):
@@ -73,12 +101,8 @@ def endpoint(
                 log.exception("%s failed", act.__name__)
                 return problems.answer(error)
             headers = {"Cache-Control": "no-store"} | ({"ETag": answer.etag} if answer.etag else {})
-            return func.HttpResponse(
-                answer.model_dump_json(exclude_none=True),
-                status_code=status,
-                mimetype="application/json",
-                headers=headers,
-            )
+            mimetype, content = answer.content()
+            return func.HttpResponse(content, status_code=status, mimetype=mimetype, headers=headers)
 
         handle.__name__, handle.__doc__ = act.__name__, act.__doc__
         return handle

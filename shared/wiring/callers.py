@@ -2,16 +2,20 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import azure.functions as func
 
+from shared.domain.holders import Holder
 from shared.domain.identity import Principal
+from shared.domain.revocations import Revocations
 from shared.edge import settings
 from shared.edge.certificates import HEADER, Certificates, Source
 from shared.edge.config import SettingError
 from shared.wiring import clocks
 from shared.wiring.once import Once
+from shared.wiring.store import store
 
 
 def read() -> Certificates:
@@ -34,9 +38,28 @@ async def _make() -> Certificates:
     return await asyncio.to_thread(read)
 
 
+async def _revocations() -> Revocations:
+    async def revoked(since: float) -> Sequence[Holder]:
+        return await (await store.get()).revoked(since)
+
+    return Revocations(revoked, clocks.clock)
+
+
 certificates = Once(_make)
+revocations = Once(_revocations, lambda opened: opened.close())
 
 
 async def identify(req: func.HttpRequest) -> Principal:
-    """The caller. Raises NotAuthenticated."""
-    return (await certificates.get()).principal_from_header(req.headers.get(HEADER))
+    """The caller. Raises NotAuthenticated, and StoreUnavailable if it is not to be known who is revoked."""
+    return await _identified(req, beat=False)
+
+
+async def identify_beat(req: func.HttpRequest) -> Principal:
+    """The caller of a beat, which is heard even while it is not to be known who is revoked. Raises NotAuthenticated."""
+    return await _identified(req, beat=True)
+
+
+async def _identified(req: func.HttpRequest, *, beat: bool) -> Principal:
+    caller = (await certificates.get()).principal_from_header(req.headers.get(HEADER))
+    await (await revocations.get()).check(caller, beat=beat)
+    return caller

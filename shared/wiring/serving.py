@@ -12,7 +12,10 @@ from shared.edge.config import SettingError
 
 WITHOUT_STORE = {"greet"}
 STEERING = {"list_leases", "show_lease", "list_events", "hold_lease", "end_lease"}
-WITHOUT_CLUSTER = {"greet", "heart_beat", "beat_canary", *STEERING}
+OPEN = {"enroll", "publish_crl"}  # who asks them has no certificate: they have an app, or a listener, of their own
+ISSUING = {"renew_certificate", *OPEN}
+CERTIFICATES = {"list_certificates", "revoke_certificate", *ISSUING}
+WITHOUT_CLUSTER = {"greet", "heart_beat", "beat_canary", *STEERING, *CERTIFICATES}
 
 
 def served() -> tuple[str, ...]:
@@ -32,6 +35,11 @@ def served() -> tuple[str, ...]:
 def uses_store() -> bool:
     """Whether any function served here needs the store. Raises SettingError."""
     return not WITHOUT_STORE.issuperset(served())
+
+
+def issues() -> bool:
+    """Whether any function served here signs certificates. Raises SettingError."""
+    return not ISSUING.isdisjoint(served())
 
 
 def uses_cluster() -> bool:

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from shared.domain.errors import PlaygroundError, StoreUnavailable
 from shared.edge import config, settings
-from shared.wiring import callers, cluster, probing, sealing, serving
+from shared.wiring import callers, cluster, issuing, probing, sealing, serving
 from shared.wiring.archives import archives
 from shared.wiring.control import control
 from shared.wiring.looks import looks
@@ -15,6 +15,9 @@ from shared.wiring.policies import policy
 from shared.wiring.store import store
 
 log = logging.getLogger("playground.probe")
+OPEN = serving.OPEN
+"""Functions that a server of our own serves at its open listener, and nowhere else."""
+
 _background: set[asyncio.Task[None]] = set()
 
 TALKATIVE = ("azure.core", "azure.cosmos", "azure.identity")  # each request of theirs is several lines at INFO
@@ -32,6 +35,8 @@ def check() -> None:
     if settings.LOG_LEVEL.read(os.environ) != "DEBUG":
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
+    if serving.issues():
+        issuing.check()
     if serving.uses_cluster():
         sealing.read()
         cluster.spec()
@@ -77,7 +82,9 @@ async def end() -> None:
     await asyncio.gather(*_background, return_exceptions=True)
     _background.clear()
     await probing.proof.close()
-    for opened in (looks, control, cluster.cluster, cluster.api, archives, store):
+    opened_by_us = (callers.revocations, looks, control, cluster.cluster, cluster.api, archives,
+                    issuing.revocation_list, issuing.authority, store)  # fmt: skip
+    for opened in opened_by_us:
         try:
             await opened.close()
         except PlaygroundError:

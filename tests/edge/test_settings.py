@@ -16,7 +16,7 @@ README = Path(__file__).parents[2] / "README.md"
 SECRET = "hunter2 ;$(id)"
 # Files, or what only its reader can judge.
 FREE = {"PLAYGROUND_SEAL_KEYS", "PLAYGROUND_LOOKS_STORAGE", "PLAYGROUND_CLIENT_CA", "PLAYGROUND_KUBECONFIG",
-        "PLAYGROUND_CANARY_CERT", "PLAYGROUND_CANARY_KEY", "PLAYGROUND_CANARY_CA"}  # fmt: skip
+        "PLAYGROUND_ISSUER_CRT", "PLAYGROUND_CANARY_CERT", "PLAYGROUND_CANARY_KEY", "PLAYGROUND_CANARY_CA"}  # fmt: skip
 WRONG = {"PLAYGROUND_FUNCTIONS": "hunter2,hunter2"} | {
     name: SECRET for name in SETTINGS if name not in FREE and name != "PLAYGROUND_FUNCTIONS"
 }

@@ -17,7 +17,7 @@ from typing import Any
 from shared.adapters.sealing import new_key
 from tests.certs import Made
 from tests.http.certificates import People
-from tests.http.ways import ROUTED, Way, over_tls, raw
+from tests.http.ways import OPEN, ROUTED, Way, over_tls, own, raw
 from tests.selfhost.clients import Reply
 
 ROOT = Path(__file__).parents[2]
@@ -30,27 +30,36 @@ NEEDS = {
     "list_events": STORE,
     "hold_lease": STORE,
     "end_lease": STORE,
+    "list_certificates": STORE,
+    "revoke_certificate": STORE,
+    "renew_certificate": STORE,
+    "enroll": STORE,
+    "publish_crl": STORE,
     # A double in the place of the cluster answers no probe.
     "create_db": {**STORE, "PLAYGROUND_SEAL_KEYS": new_key(), "PLAYGROUND_PROBE": "false"},
 }
+ISSUING = {*OPEN, "renew_certificate"}
 
 
 class Process:
     """A server with one function, in `place`; what it logs goes to `log`."""
 
     def __init__(self, name: str, settings: Mapping[str, str], people: People, place: Path):
-        self.name, self.place, self.port = name, place, 0
+        self.name, self.place, self.port, self.open_port = name, place, 0, 0
         self.log = place.with_name(f"{place.name}-{name}.log")
         self._short = TemporaryDirectory(prefix="playground-")  # a socket's path has at most 107 bytes
         self._orders = Path(self._short.name, "orders")
         place.mkdir(exist_ok=True)
         files = (f"--ca_crt={people.factory.ca_file}", f"--server_key={people.server.key}",
                  f"--server_crt={people.server.certificate}")  # fmt: skip
+        if name in OPEN:
+            files = ("--open_port=0", *files)
+        issuer = people.issuer if name in ISSUING else {}
         with self.log.open("w") as errors:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "tests.http.launch", name, str(self._orders), "--port=0", *files],
                 cwd=place,
-                env={"PYTHONPATH": str(ROOT), "PLAYGROUND_FUNCTIONS": name, **settings},
+                env={"PYTHONPATH": str(ROOT), "PLAYGROUND_FUNCTIONS": name, **issuer, **settings},
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -60,6 +69,10 @@ class Process:
         """Wait until it does."""
         assert self.popen.stdout is not None
         said = self.popen.stdout.readline()
+        if self.name in OPEN:
+            assert said.startswith("open to all on "), self.log.read_text()
+            self.open_port = int(said.rpartition(":")[2])
+            said = self.popen.stdout.readline()
         assert said.startswith("listening on "), self.log.read_text()
         self.port = int(said.rpartition(":")[2])
 
@@ -131,11 +144,15 @@ class Alone(Way):
         name, _, allowed = ROUTED.find(method, path)
         if allowed:  # whoever serves that path tells it
             name, _, _ = ROUTED.find(allowed[0], path)
-        return await over_tls(self.processes[name or "greet"].port, self.people, request, by)
+        process = self.processes[name or "greet"]
+        return await over_tls(process.open_port or process.port, self.people, request, by)
 
     async def state(self) -> dict[str, Any]:
         states = {process.name: await process.order("state") for process in self._of_leases()}
         return {**states["create_db"], "written by each": {name: state["written"] for name, state in states.items()}}
+
+    async def invite(self, name: str, role: str = "user", tenant: str = "default") -> str:
+        return str(await self.processes["enroll"].order("invite", name=name, role=role, tenant=tenant))
 
     async def strike(self, name: str) -> None:
         for process in self._of_leases():
@@ -149,4 +166,4 @@ class Alone(Way):
         found: Counter[str] = Counter()
         for process in self._of_leases():
             found.update(await process.order("calls"))
-        return found
+        return own(found)

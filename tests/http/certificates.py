@@ -4,6 +4,8 @@ import ssl
 from functools import cache
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from shared.domain.identity import Role
 from tests.certs import CertificateFactory, Made
 
@@ -18,6 +20,15 @@ class People:
         self.server = self.factory.server("localhost")
         self.holder = cache(self._holder)
         self.tls = cache(self._tls)
+
+    @property
+    def issuer(self) -> dict[str, str]:
+        """The settings of whoever issues under the same CA."""
+        key = self.factory.folder / "ca.key"
+        if not key.exists():
+            pem = self.factory.ca.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            key.write_bytes(pem)
+        return {"PLAYGROUND_ISSUER_KEY": f"file:{key}", "PLAYGROUND_ISSUER_CRT": str(self.factory.ca_file)}
 
     def user(self, name: str, tenant: str = "default") -> Made:
         """That user's own certificate; for a name no certificate can have, a frontend's."""

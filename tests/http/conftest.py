@@ -79,6 +79,8 @@ def alone_for_all(people: People, tmp_path_factory: pytest.TempPathFactory) -> I
 async def world(people: People, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setenv("PLAYGROUND_CERTIFICATE_FROM", "selfhost")
     monkeypatch.setenv("PLAYGROUND_CLIENT_CA", str(people.factory.ca_file))
+    for name, value in people.issuer.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(clocks, "clock", clocks.clock)  # put back afterwards
     clock = Hands()
     world = World(MemoryStore(clock=clock), clock, POLICY)
@@ -99,10 +101,13 @@ async def served(people: People, world: World, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PLAYGROUND_SEAL_KEYS", new_key())  # asked for when the app is loaded; the world has its own
     runtime = Runtime()
     await runtime.start(ROOT)
-    context = server_context(people.factory.ca_file, people.server.key, people.server.certificate)
-    front = Front(runtime, context)
-    yield Served(front, await front.start("127.0.0.1", 0), people, world)
-    await front.stop(patience=0)
+    pair = people.server.key, people.server.certificate
+    front = Front(runtime, server_context(people.factory.ca_file, *pair), serves=lambda name: name not in serving.OPEN)
+    for_all = Front(runtime, server_context(None, *pair), serves=lambda name: name in serving.OPEN)
+    ports = [await each.start("127.0.0.1", 0) for each in (front, for_all)]
+    yield Served(front, *ports, people, world)
+    for each in (front, for_all):
+        await each.stop(patience=0)
     runtime.stop()
 
 

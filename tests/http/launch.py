@@ -46,6 +46,9 @@ class Orders:
 
         await troubles.strike(self.world, name)
 
+    async def invite(self, name: str, role: str, tenant: str) -> str:
+        return await self.world.invite(name, role, tenant)
+
     async def hurry(self, seconds: float) -> None:
         await self.world.hurry(seconds)
 

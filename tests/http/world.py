@@ -10,23 +10,24 @@ from typing import Any, cast
 from shared.adapters.items import to_item
 from shared.adapters.k8s.databases import Databases
 from shared.adapters.sealing import KeyRing, new_key
-from shared.domain import databases
+from shared.domain import databases, enrolment
 from shared.domain.beats import RecentBeats
 from shared.domain.hearing import Hearing, to_value
+from shared.domain.identity import Principal, Role
 from shared.domain.leases import Lease, Owner
 from shared.domain.policy import Policy
 from shared.manifests.mariadb import Spec
 from shared.ports.clock import Clock
 from shared.ports.leases import Record
-from shared.wiring import beats, callers, clocks, cluster, control, looks, policies, sealing, store
+from shared.wiring import beats, callers, clocks, cluster, control, issuing, looks, policies, sealing, store
 from tests.doubles.kubernetes import Kubernetes
 from tests.doubles.network import Fate, Request
 from tests.http import troubles
 
 WIRED = (control.control, looks.looks, cluster.cluster, cluster.api, store.store, sealing.sealer, policies.policy,
-         callers.certificates)  # fmt: skip
+         callers.certificates, callers.revocations, issuing.revocation_list, issuing.authority)  # fmt: skip
 BEAT_ANSWER = databases.BEAT_ANSWER
-WRITES = ("create", "replace", "beat", "write")
+WRITES = ("create", "replace", "beat", "keep", "write")
 
 
 @dataclass
@@ -132,6 +133,11 @@ class World:
             "asked of the cluster": len(self.kubernetes.requests),
             "written": sum(self.store.calls[name] for name in WRITES),
         }
+
+    async def invite(self, name: str, role: str, tenant: str) -> str:
+        """A token for somebody, good for a day."""
+        invitee = Principal(tenant, Role(role), name)
+        return await enrolment.invite(self.store.kept, self.clock, invitee, 86_400, "operator")
 
     async def hurry(self, seconds: float) -> None:
         """No answer takes longer than this any more: neither a create_db nor a beat."""

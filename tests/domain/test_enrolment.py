@@ -1,0 +1,393 @@
+"""Who was invited gets one certificate; who has one gets the next; what is revoked is gone, and all that came of it."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from shared.domain import enrolment
+from shared.domain.errors import (
+    AuthorityUnavailable,
+    Conflict,
+    InvalidRequest,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    NotInvited,
+    PlaygroundError,
+    StoreUnavailable,
+)
+from shared.domain.holders import Issued
+from shared.domain.identity import Principal, Role
+from shared.domain.policy import CLOCK_SKEW, DAY, HOUR, MINUTE
+from tests.domain.issuing import ALICE, OWNER, Desk
+
+KEY, OTHER = b"a key", b"another key"
+ADMIN = Principal("default", Role.ADMIN, "ops")
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def invited(desk: Desk, invitee: Principal = ALICE, hours: float = 24) -> str:
+    return await enrolment.invite(desk.store, desk.clock, invitee, hours * HOUR, "operator")
+
+
+async def enrolled(desk: Desk, who: Principal = ALICE) -> Principal:
+    """Somebody with a certificate that was got by an invitation."""
+    return presented(await enrolment.enrol(desk.issuing, await invited(desk, who), KEY))
+
+
+def presented(issuance: enrolment.Issuance) -> Principal:
+    issued = issuance.issued
+    return replace(issuance.principal, serial=issued.serial, begins=issued.begins, until=issued.until)
+
+
+# Enrolment
+
+
+async def test_a_token_brings_a_certificate_for_whom_it_was_made(desk: Desk) -> None:
+    issuance = await enrolment.enrol(desk.issuing, await invited(desk), KEY)
+    assert issuance.principal == ALICE
+    assert issuance.chain == f"user alice {issuance.issued.serial} a key"
+    assert issuance.issued.until == desk.clock.now() + 30 * DAY
+    assert issuance.issued.begins == desk.clock.now() - CLOCK_SKEW
+    assert await desk.serials() == [issuance.issued.serial]
+
+
+async def test_a_certificate_ends_no_later_than_its_ca(desk: Desk) -> None:
+    desk.authority.until = desk.clock.now() + DAY
+    issuance = await enrolment.enrol(desk.issuing, await invited(desk), KEY)
+    assert issuance.issued.until == desk.authority.until
+
+
+async def test_a_ca_that_ends_issues_nothing_and_no_token_is_lost(desk: Desk) -> None:
+    token, until = await invited(desk), desk.authority.until
+    desk.authority.until = desk.clock.now() + CLOCK_SKEW
+    with pytest.raises(AuthorityUnavailable):
+        await enrolment.enrol(desk.issuing, token, KEY)
+    desk.authority.until = until
+    assert (await enrolment.enrol(desk.issuing, token, KEY)).principal == ALICE
+
+
+async def test_a_token_is_good_for_one_key(desk: Desk) -> None:
+    token = await invited(desk)
+    await enrolment.enrol(desk.issuing, token, KEY)
+    with pytest.raises(NotInvited, match="has been used"):
+        await enrolment.enrol(desk.issuing, token, OTHER)
+    assert len(await desk.serials()) == 1
+
+
+async def test_who_lost_the_answer_gets_the_same_certificate_for_the_same_key(desk: Desk) -> None:
+    token = await invited(desk)
+    first = await enrolment.enrol(desk.issuing, token, KEY)
+    desk.clock.turn(HOUR)
+    again = await enrolment.enrol(desk.issuing, token, KEY)
+    assert (again.issued, again.chain) == (first.issued, first.chain)
+
+
+async def test_of_many_who_come_at_once_with_one_token_one_gets_a_certificate(desk: Desk) -> None:
+    token = await invited(desk)
+
+    async def yielding(name: str, moment: object) -> None:
+        await asyncio.sleep(0)
+
+    desk.store.gate = yielding
+    asked = [enrolment.enrol(desk.issuing, token, f"key {n}".encode()) for n in range(4)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in answers].count(enrolment.Issuance) == 1
+    assert {type(each) for each in answers} == {enrolment.Issuance, NotInvited}
+    assert len(await desk.serials()) == 1
+
+
+async def test_a_token_ends(desk: Desk) -> None:
+    token = await invited(desk, hours=2)
+    desk.clock.turn(2 * HOUR)
+    with pytest.raises(NotInvited, match="its time is over"):
+        await enrolment.enrol(desk.issuing, token, KEY)
+
+
+async def test_a_certificate_that_is_revoked_is_not_signed_once_more(desk: Desk) -> None:
+    token = await invited(desk)
+    caller = presented(await enrolment.enrol(desk.issuing, token, KEY))
+    await enrolment.revoke(desk.store, desk.clock, caller, "", caller.serial)
+    with pytest.raises(NotInvited):
+        await enrolment.enrol(desk.issuing, token, KEY)
+
+
+async def test_whoever_signs_may_be_away_and_the_token_still_brings_its_certificate(desk: Desk) -> None:
+    token = await invited(desk)
+    desk.authority.broken = True
+    with pytest.raises(AuthorityUnavailable):
+        await enrolment.enrol(desk.issuing, token, KEY)
+    desk.authority.broken = False
+    issuance = await enrolment.enrol(desk.issuing, token, KEY)
+    assert await desk.serials() == [issuance.issued.serial]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("call", ["holder", "keep"])
+async def test_the_process_may_die_anywhere_and_the_token_still_brings_its_certificate(
+    desk: Desk, call: str, moment: str
+) -> None:
+    token = await invited(desk)
+
+    class Died(BaseException):
+        """The process is gone."""
+
+    async def gate(name: str, at: str) -> None:
+        if (name, at) == (call, moment):
+            raise Died
+
+    desk.store.gate = gate
+    with pytest.raises(Died):
+        await enrolment.enrol(desk.issuing, token, KEY)
+    desk.store.gate = Desk().store.gate
+    issuance = await enrolment.enrol(desk.issuing, token, KEY)
+    assert await desk.serials() == [issuance.issued.serial]
+    with pytest.raises(NotInvited):
+        await enrolment.enrol(desk.issuing, token, OTHER)
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+async def test_a_store_that_does_not_answer_is_told_and_asking_again_helps(desk: Desk, how: str) -> None:
+    token = await invited(desk)
+    desk.store.fail_next("keep", how)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable):
+        await enrolment.enrol(desk.issuing, token, KEY)
+    assert (await enrolment.enrol(desk.issuing, token, KEY)).principal == ALICE
+    assert len(await desk.serials()) == 1
+
+
+async def test_who_keeps_meeting_others_is_told_to_come_back(desk: Desk) -> None:
+    token = await invited(desk)
+    for _ in range(enrolment.ATTEMPTS):
+        desk.store.fail_next("keep", "conflict")
+    with pytest.raises(Conflict):
+        await enrolment.enrol(desk.issuing, token, KEY)
+    assert (await enrolment.enrol(desk.issuing, token, KEY)).principal == ALICE
+
+
+async def test_what_is_no_token_is_refused(desk: Desk) -> None:
+    token = await invited(desk)
+    who, _, secret = token.partition(".")
+    parts = [".", f"{who}.", f".{secret}", who, f"{who}.{secret[:-4]}", f"{who}.{secret[::-1]}", f"{who}=.{secret}"]
+    around = ["", token[:-1], token + "A", token.replace(".", ".."), f" {token}", token + "\n", "é.é", "a" * 2000]
+    wrong = parts + around
+    for text in wrong:
+        with pytest.raises(NotInvited):
+            await enrolment.enrol(desk.issuing, text, KEY)
+    assert await desk.serials() == []
+    assert (await enrolment.enrol(desk.issuing, token, KEY)).principal == ALICE
+
+
+async def test_one_persons_token_is_not_anothers(desk: Desk) -> None:
+    mine, theirs = await invited(desk), await invited(desk, Principal("default", Role.ADMIN, "bob"))
+    mixed = f"{mine.partition('.')[0]}.{theirs.partition('.')[2]}"
+    with pytest.raises(NotInvited):
+        await enrolment.enrol(desk.issuing, mixed, KEY)
+
+
+async def test_the_secret_of_a_token_is_kept_nowhere(desk: Desk) -> None:
+    token = await invited(desk)
+    await enrolment.enrol(desk.issuing, token, KEY)
+    assert token.partition(".")[2] not in repr(await desk.store.holder(OWNER))
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_an_invitation_says_the_role(desk: Desk, role: Role) -> None:
+    issuance = await enrolment.enrol(desk.issuing, await invited(desk, Principal("acme", role, "bob")), KEY)
+    assert issuance.principal == Principal("acme", role, "bob")
+
+
+@pytest.mark.parametrize("who", [Principal("Acme", Role.USER, "bob"), Principal("acme", Role.USER, "a b"),
+                                 Principal("acme", Role.USER, ".."), Principal("acme", Role.USER, "")])  # fmt: skip
+async def test_who_cannot_be_named_in_a_certificate_is_not_invited(desk: Desk, who: Principal) -> None:
+    with pytest.raises(InvalidRequest):
+        await invited(desk, who)
+
+
+async def test_only_so_many_invitations_are_open(desk: Desk) -> None:
+    tokens = [await invited(desk) for _ in range(5)]
+    with pytest.raises(NotAllowed):
+        await invited(desk)
+    await enrolment.enrol(desk.issuing, tokens[0], KEY)
+    await invited(desk)
+    desk.clock.turn(DAY)
+    assert [await invited(desk) for _ in range(5)]
+
+
+# Renewal
+
+
+async def test_who_has_a_certificate_gets_the_next_one(desk: Desk) -> None:
+    caller = await enrolled(desk)
+    desk.clock.turn(20 * DAY)
+    issuance = await enrolment.renew(desk.issuing, caller, OTHER)
+    assert issuance.issued.renewed_from == caller.serial
+    assert issuance.issued.until == desk.clock.now() + 30 * DAY
+    assert await desk.serials() == [caller.serial, issuance.issued.serial]
+
+
+async def test_one_that_was_made_by_hand_is_renewed_too_and_known_from_then_on(desk: Desk) -> None:
+    by_hand = replace(ALICE, serial="ab", begins=desk.clock.now() - DAY, until=desk.clock.now() + DAY)
+    issuance = await enrolment.renew(desk.issuing, by_hand, KEY)
+    found = await enrolment.certificates(desk.store, desk.clock, by_hand, "")
+    assert [each.serial for each in found] == ["ab", issuance.issued.serial]
+
+
+async def test_a_renewal_keeps_the_role(desk: Desk) -> None:
+    caller = await enrolled(desk, Principal("default", Role.ADMIN, "alice"))
+    assert (await enrolment.renew(desk.issuing, caller, OTHER)).principal.role is Role.ADMIN
+
+
+async def test_what_is_revoked_is_renewed_by_nobody_however_late_a_process_hears_of_it(desk: Desk) -> None:
+    caller = await enrolled(desk)
+    await enrolment.revoke(desk.store, desk.clock, caller, "", caller.serial)
+    with pytest.raises(NotAuthenticated):
+        await enrolment.renew(desk.issuing, caller, OTHER)
+
+
+async def test_who_asks_for_the_same_key_a_moment_later_gets_the_same(desk: Desk) -> None:
+    caller = await enrolled(desk)
+    first = await enrolment.renew(desk.issuing, caller, OTHER)
+    desk.clock.turn(MINUTE)
+    assert (await enrolment.renew(desk.issuing, caller, OTHER)).issued == first.issued
+    desk.clock.turn(HOUR)
+    assert (await enrolment.renew(desk.issuing, caller, OTHER)).issued.serial != first.issued.serial
+
+
+async def test_nobody_holds_more_than_twenty(desk: Desk) -> None:
+    caller = await enrolled(desk)
+    for n in range(19):
+        await enrolment.renew(desk.issuing, caller, f"key {n}".encode())
+    with pytest.raises(NotAllowed, match="20 certificates"):
+        await enrolment.renew(desk.issuing, caller, OTHER)
+    newest = (await desk.serials())[-1]
+    await enrolment.revoke(desk.store, desk.clock, caller, "", newest)
+    assert await enrolment.renew(desk.issuing, caller, OTHER)
+
+
+async def test_nobody_fills_the_store_by_renewing_and_revoking(desk: Desk) -> None:
+    caller = await enrolled(desk)
+    with pytest.raises(NotAllowed, match="issued and revoked"):
+        for n in range(300):
+            issuance = await enrolment.renew(desk.issuing, caller, f"key {n}".encode())
+            await enrolment.revoke(desk.store, desk.clock, caller, "", issuance.issued.serial)
+    assert len(await desk.serials()) <= 201
+
+
+# Revocation
+
+
+async def test_a_revoked_certificate_takes_all_with_it_that_was_renewed_from_it(desk: Desk) -> None:
+    first = await enrolled(desk)
+    second = presented(await enrolment.renew(desk.issuing, first, OTHER))
+    third = presented(await enrolment.renew(desk.issuing, second, b"third"))
+    other = await enrolled(desk)
+    await enrolment.revoke(desk.store, desk.clock, other, "", second.serial)
+    holder = await desk.store.holder(OWNER)
+    assert holder is not None
+    ended = {each.serial for each in holder.certificates if each.revoked_at is not None}
+    assert ended == {second.serial, third.serial}
+
+
+async def test_it_does_so_even_where_one_in_between_is_over(desk: Desk) -> None:
+    first = replace(ALICE, serial="ab", begins=desk.clock.now(), until=desk.clock.now() + 90 * DAY)
+    second = presented(await enrolment.renew(desk.issuing, first, OTHER))
+    desk.clock.turn(29 * DAY)
+    third = presented(await enrolment.renew(desk.issuing, second, b"third"))
+    desk.clock.turn(5 * DAY)
+    await enrolment.revoke(desk.store, desk.clock, first, "", "ab")
+    assert second.serial not in await desk.serials(), "it is over, and forgotten"
+    [ended] = [each for each in await enrolment.certificates(desk.store, desk.clock, first, "") if each.serial != "ab"]
+    assert (ended.serial, ended.revoked_at) == (third.serial, desk.clock.now())
+
+
+async def test_a_renewal_that_meets_a_revocation_comes_to_nothing(desk: Desk) -> None:
+    caller = await enrolled(desk)
+    revoking = False
+
+    async def gate(name: str, moment: str) -> None:
+        nonlocal revoking
+        if (name, moment) == ("keep", "before") and not revoking:
+            revoking = True  # between the renewal's read and its write
+            await enrolment.revoke(desk.store, desk.clock, caller, "", caller.serial)
+
+    desk.store.gate = gate
+    with pytest.raises(NotAuthenticated):
+        await enrolment.renew(desk.issuing, caller, OTHER)
+    assert await desk.serials() == [caller.serial]
+
+
+async def test_revoking_again_changes_nothing(desk: Desk) -> None:
+    caller = await enrolled(desk)
+    first = await enrolment.revoke(desk.store, desk.clock, caller, "", caller.serial)
+    before = await desk.store.holder(OWNER)
+    desk.clock.turn(HOUR)
+    assert await enrolment.revoke(desk.store, desk.clock, caller, "", caller.serial) == first
+    assert await desk.store.holder(OWNER) == before
+
+
+async def test_ones_own_certificate_that_was_made_by_hand_can_be_revoked(desk: Desk) -> None:
+    by_hand = replace(ALICE, serial="ab", begins=desk.clock.now() - DAY, until=desk.clock.now() + DAY)
+    ended = await enrolment.revoke(desk.store, desk.clock, by_hand, "", "ab")
+    assert (ended.revoked_at, ended.by) == (desk.clock.now(), "user alice")
+    assert [each.owner for each in await desk.store.revoked(0.0)] == [OWNER]
+
+
+async def test_an_operator_forbids_what_it_has_in_hand(desk: Desk) -> None:
+    by_hand = replace(ALICE, serial="ab", begins=desk.clock.now() - DAY, until=desk.clock.now() + DAY)
+    renewal = presented(await enrolment.renew(desk.issuing, by_hand, OTHER))
+    await enrolment.forbid(desk.store, desk.clock, by_hand, "operator")
+    with pytest.raises(NotAuthenticated):
+        await enrolment.renew(desk.issuing, renewal, b"third")
+
+
+@pytest.mark.parametrize(
+    ("who", "owner"),
+    [
+        (Principal("default", Role.USER, "bob"), "alice"),
+        (Principal("default", Role.USER, "bob"), ""),
+        (Principal("default", Role.FRONTEND, "hub"), "alice"),
+        (Principal("default", Role.WORKER, "alice"), "alice"),
+        (Principal("default", Role.FRONTEND, "alice"), ""),
+        (Principal("other", Role.ADMIN, "ops"), "alice"),
+        (Principal("other", Role.USER, "alice"), ""),
+        (ADMIN, ""),
+    ],
+)
+async def test_a_certificate_of_somebody_else_does_not_exist(desk: Desk, who: Principal, owner: str) -> None:
+    caller = await enrolled(desk)
+    with pytest.raises(NotFound):
+        await enrolment.revoke(desk.store, desk.clock, who, owner, caller.serial)
+    found: list[Issued] | PlaygroundError
+    try:
+        found = await enrolment.certificates(desk.store, desk.clock, who, owner)
+    except NotFound:
+        found = []
+    assert found == [] and await desk.store.revoked(0.0) == []
+
+
+async def test_an_admin_ends_those_of_its_tenant(desk: Desk) -> None:
+    caller = await enrolled(desk)
+    assert [each.serial for each in await enrolment.certificates(desk.store, desk.clock, ADMIN, "alice")] == [
+        caller.serial
+    ]
+    ended = await enrolment.revoke(desk.store, desk.clock, ADMIN, "alice", caller.serial)
+    assert ended.by == "admin ops"
+
+
+async def test_a_serial_that_nobody_knows_is_not_there(desk: Desk) -> None:
+    await enrolled(desk)
+    with pytest.raises(NotFound):
+        await enrolment.revoke(desk.store, desk.clock, ADMIN, "alice", "ab")
+
+
+async def test_what_is_over_is_forgotten(desk: Desk) -> None:
+    await enrolled(desk)
+    desk.clock.turn(30 * DAY + CLOCK_SKEW)
+    caller = await enrolled(desk)
+    assert await desk.serials() == [caller.serial]
