@@ -190,11 +190,12 @@ def _decide_running(lease: Lease, seen: Seen, now: float, policy: Policy) -> Ste
         return step(State.RUNNING, lease.beat_at + policy.silence, "heard from")
 
     trusted = seen.hearing.trusted(now)
+    soon = now + (MINUTE if trusted else PLUGIN_INTERVAL)  # while silence proves nothing, no look does
     used = max(lease.beat_at, used_at)
     capped_for = seen.hearing.silence(used, now)
     if trusted and capped_for >= policy.hard_cap:
         return step(State.HIBERNATING, now, f"no use was proved for {policy.hard_cap / 3600:.1f} h", Act.STOP)
-    cap_at = max(now + MINUTE, now + policy.hard_cap - capped_for)
+    cap_at = max(soon, now + policy.hard_cap - capped_for)
 
     if sample is None or not quiet:
         if seen.evidence is None:
@@ -208,7 +209,7 @@ def _decide_running(lease: Lease, seen: Seen, now: float, policy: Policy) -> Ste
     idle_for = seen.hearing.silence(max(used, sample.at), now)
     if trusted and idle_for >= policy.grace:
         return step(State.HIBERNATING, now, f"no beat and no connection for {policy.grace / 3600:.1f} h", Act.STOP)
-    return step(State.RUNNING, min(now + max(MINUTE, policy.grace - idle_for), cap_at), "silent, within its grace")
+    return step(State.RUNNING, min(max(soon, now + policy.grace - idle_for), cap_at), "silent, within its grace")
 
 
 def learn(lease: Lease, evidence: Evidence | None, now: float) -> tuple[Sample | None, bool, float]:

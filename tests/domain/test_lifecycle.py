@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.domain.hearing import DEAF, Hearing
 from shared.domain.leases import Sample, State
 from shared.domain.lifecycle import Act, Seen, decide, expires_at, learn
-from shared.domain.policy import DAY, HOUR, MINUTE, Policy
+from shared.domain.policy import DAY, HOUR, MINUTE, PLUGIN_INTERVAL, Policy
 from shared.ports.cluster import Evidence, Status
 from tests.samples import T0, a_lease
 
@@ -169,7 +169,9 @@ def test_nothing_expires_by_silence_while_we_may_be_deaf(hours: int, deaf: str):
         "deaf now": Hearing(now - 8 * MINUTE),
         "a gap has just ended": Hearing(now, ((now - 25 * MINUTE, now - 19 * MINUTE),)),
     }[deaf]
-    assert decide(lease, Seen(SERVING, counts(), hearing), now, POLICY).result is State.RUNNING
+    step = decide(lease, Seen(SERVING, counts(), hearing), now, POLICY)
+    assert (step.result, step.act) == (State.RUNNING, Act.NOTHING)
+    assert step.due_at == now + PLUGIN_INTERVAL, "nor is every idle database asked every minute of a day meanwhile"
 
 
 def test_a_running_database_whose_workload_somebody_stopped_is_woken():
