@@ -12,8 +12,18 @@ from shared.ports.sealer import Sealer
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """How many spares there are to be, and the print of what they are made with today."""
+
+    size: int = 0
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
-    """Store, cluster, the way to post looks, keys, clock and policy, and where archives are kept (None: nowhere)."""
+    """Store, cluster, the way to post looks, keys, clock and policy, where archives are kept (None: nowhere),
+    and the pool of spares.
+    """
 
     leases: Leases
     cluster: Cluster
@@ -22,3 +32,4 @@ class Control:
     clock: Clock
     policy: Policy
     archives: Archives | None = None
+    pool: Pool = Pool()

@@ -4,12 +4,13 @@ import asyncio
 from dataclasses import dataclass, replace
 from math import ceil
 
-from shared.domain import archiving, credentials
+from shared.domain import adoption, archiving, credentials
 from shared.domain.control import Control
 from shared.domain.errors import Conflict, Fenced, NotReady, StoreUnavailable
 from shared.domain.leases import Lease, Owner, State, new_generation
 from shared.domain.lifecycle import Seen, decide, expires_at
-from shared.domain.look import carry_on, look, move, transition, write
+from shared.domain.look import carry_on, look
+from shared.domain.moves import move, transition, write
 from shared.domain.policy import Policy
 from shared.ports.clock import Clock
 from shared.ports.leases import Leases
@@ -57,10 +58,9 @@ async def _further(control: Control, owner: Owner, lease: Lease | None) -> None:
     match lease.state if lease else None:
         case None | State.RELEASED:
             made = new_life(control, owner, lease, now, claim)
-            if lease is None:
-                written = await control.leases.create(made, transition(None, made, now, ACTOR))
-            else:
-                written = await move(control.leases, lease, made, now, ACTOR)
+            if made.archive is None:
+                made = replace(made, adopts=await adoption.offered(control, made))
+            written = await begin(control.leases, lease, made, now, ACTOR)
         case State.HIBERNATED | State.HIBERNATING | State.ARCHIVING:
             assert lease
             written = await wake(control.leases, lease, now, claim, ACTOR)
@@ -117,13 +117,20 @@ async def _take(control: Control, lease: Lease) -> None:
         raise NotReady(looked.failure, retry_after=10)
 
 
-def new_life(control: Control, owner: Owner, before: Lease | None, now: float, due_at: float) -> Lease:
+async def begin(leases: Leases, before: Lease | None, made: Lease, now: float, actor: str) -> Lease:
+    """Write a new life into a slot that is empty, or had others before. Raises Conflict."""
+    if before is None:
+        return await leases.create(made, transition(None, made, now, actor))
+    return await move(leases, before, made, now, actor)
+
+
+def new_life(control: Control, owner: Owner, before: Lease | None, now: float, due_at: float, id: str = ID) -> Lease:
     """A pending lease with a generation and passwords of its own, and what the slot of `before` has archived."""
     generation = new_generation()
     sealed = credentials.seal(control.sealer, owner, generation, credentials.new_credentials())
     return Lease(
         owner=owner,
-        id=ID,
+        id=id,
         state=State.PENDING,
         generation=generation,
         step=before.step + 1 if before else 1,

@@ -51,6 +51,9 @@ class Owner:
         return cls(tenant, unquote(user))
 
 
+SPARES = Owner("-pool", "spares")  # whose the databases are that wait for an owner; no tenant can be called so
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What a database server counted for its user when we last had news of it.
@@ -106,6 +109,9 @@ class Lease:
     * `attempts` counts looks in a row that found the cluster unable, for the backoff.
     * `credentials` is sealed; `volume` is the UID of the claim that holds the data.
     * `archive` is what this life's content is stored as, or what the next life in this slot begins with.
+    * `adopts`: this new life is to be the spare of that id and generation (`<id>/<generation>`).
+    * `adopter` is who is to have this spare: an owner's key and the generation of its new life; `template` is
+      the print of what the spare was made with.
     * `ended`: its owner asked for its end; no beat brings it back, only who asks for a database.
     * `gone_at` is when a tombstone may be forgotten.
     * `etag` is the store's own and changes with every write; "" means never stored.
@@ -134,12 +140,20 @@ class Lease:
     sample: Sample | None = None
     archive: Archive | None = None
     ended: bool = False
+    adopts: str = ""
+    adopter: str = ""
+    template: str = ""
     gone_at: float | None = None
     etag: str = ""
 
     @property
     def kind(self) -> Kind:
         return Kind.DATABASE
+
+    @property
+    def spare(self) -> bool:
+        """Whether it waits in the pool for an owner."""
+        return self.owner == SPARES
 
     def held(self, now: float) -> bool:
         """Whether its owner holds it."""

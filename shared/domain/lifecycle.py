@@ -22,6 +22,7 @@ class Act(StrEnum):
 
 # Where time alone takes something away. A hold stops nothing else: no start that fails, no owner's own wish.
 TAKEN_BY_TIME = (State.RUNNING, State.HIBERNATED, State.ARCHIVING, State.FAILED)
+ADOPTED = 5.0  # seconds between two looks at a spare that is being adopted
 FETCHED = 15.0  # seconds between two looks at a life whose content is being fetched
 TRIED_AGAIN = DAY  # after an archive that failed
 
@@ -30,13 +31,22 @@ TRIED_AGAIN = DAY  # after an archive that failed
 class Seen:
     """What a look found out. None means unknown (or not asked), and unknown means busy.
 
-    `archived`: whether what was stored of it is there, as it was stored.
+    `archived`: whether what was stored of it is there, as it was stored. `spare` is what there is to know of one.
     """
 
     status: Status | None = None
     evidence: Evidence | None = None
     hearing: Hearing = DEAF
     archived: bool | None = None
+    spare: "Spare | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """Of a spare: why it is not wanted any more ("" if it is), and whether its adopter has it (None: not yet)."""
+
+    surplus: str = ""
+    adopted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +99,8 @@ def _decide_unheld(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step
     def become(result: State, due_at: float, reason: str, act: Act = Act.NOTHING, intent: State = state) -> Step:
         return Step(intent=intent, act=act, result=result, due_at=due_at, reason=reason, archive=lease.archive)
 
+    if lease.spare and state in (State.RUNNING, State.FAILED):
+        return _decide_spare(lease, seen, now, policy)
     match state:
         case State.PENDING | State.WAKING:
             if obeyed and status.ready:
@@ -161,6 +173,32 @@ def _decide_archiving(lease: Lease, seen: Seen, again: float, now: float, *, gon
         return step(now + TRIED_AGAIN, "kept, as what was archived is not what is there now", archive=None)
     why = f"{lease.reason}; archived until {iso(archive.until)}"
     return Step(intent=state, act=Act.NOTHING, result=State.DELETING, due_at=now, reason=why, archive=archive)
+
+
+def _decide_spare(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step:
+    """A spare stays until somebody has it, nobody wants it, or it does not serve: time alone does nothing to it."""
+    state, spare = lease.state, seen.spare or Spare()
+
+    def step(result: State, due_at: float, reason: str, act: Act = Act.NOTHING, intent: State = state) -> Step:
+        return Step(intent=intent, act=act, result=result, due_at=due_at, reason=reason, archive=None)
+
+    def end(reason: str) -> Step:
+        again = now + policy.backoff(lease.attempts)
+        return step(State.DELETING, again, reason, Act.DELETE, intent=State.DELETING)
+
+    if state is State.FAILED:
+        return end(lease.reason)
+    if lease.adopter:
+        if spare.adopted is None:
+            return step(state, now + ADOPTED, "being adopted")
+        if spare.adopted:
+            return step(State.RELEASED, now + policy.tombstone, "adopted")
+        return end("who was to have it went another way")
+    if spare.surplus:
+        return end(spare.surplus)
+    if seen.status is not None and not seen.status.ready:
+        return end(seen.status.failure or "it does not serve any more")
+    return step(state, now + policy.silence, "waits for an owner")
 
 
 def told(lease: Lease, archive: Archive, outcome: Outcome, now: float, policy: Policy) -> Step:

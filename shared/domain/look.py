@@ -8,7 +8,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from shared.domain import archiving, credentials
+from shared.domain import adoption, archiving, credentials
 from shared.domain.control import Control
 from shared.domain.errors import (
     ArchiveUnavailable,
@@ -20,10 +20,10 @@ from shared.domain.errors import (
     VolumeGone,
 )
 from shared.domain.hearing import DEAF, Hearing
-from shared.domain.leases import Event, Lease, Owner, State
+from shared.domain.leases import Lease, Owner, State
 from shared.domain.lifecycle import Act, Seen, Step, decide, told
+from shared.domain.moves import write
 from shared.ports.cluster import Outcome, Status
-from shared.ports.leases import Leases
 
 log = logging.getLogger("playground.look")
 
@@ -65,13 +65,14 @@ async def observe(
     running = lease.state is State.RUNNING
     silent = running and now - lease.beat_at >= policy.silence
     late = lease.state in (State.PENDING, State.WAKING) and now - lease.since >= policy.start_timeout
+    spare = await adoption.observe(control, lease) if lease.spare else None
     if silent or late or (running and thorough):
         with suppress(ClusterUnavailable, ClusterRefused, TimeoutError):  # unknown means busy
             async with asyncio.timeout_at(deadline):
                 status = await control.cluster.status(lease.generation)
-                if silent:
+                if silent and spare is None:
                     evidence = await control.cluster.evidence(lease.generation)
-    return Seen(status, evidence, hearing)
+    return Seen(status, evidence, hearing, spare=spare)
 
 
 async def carry_on(
@@ -79,6 +80,9 @@ async def carry_on(
 ) -> Looked:
     """Decide and act for a lease this caller has claimed; `deadline` is of the loop's clock."""
     before = lease.state
+    if lease.adopts and before is State.PENDING:
+        lease, tried = await adoption.adopted(control, lease), lease
+        seen = seen if lease.generation == tried.generation else Seen()
     step = decide(lease, seen, control.clock.now(), control.policy)
     begins = step.act is Act.STORE and step.archive is None
     if begins:
@@ -169,85 +173,6 @@ async def _perform(control: Control, lease: Lease, step: Step, deadline: float, 
         fetching = waits and lease.archive is not None  # still under way is no failure
         return _Done(failure="" if fetching else "the cluster took too long")
     return _Done(status, status.failure, archived=archived)
-
-
-async def write(control: Control, lease: Lease, step: Step, actor: str, status: Status | None = None) -> Lease:
-    """Write the step's result, with an event if it is a transition. Raises Conflict."""
-    now, policy = control.clock.now(), control.policy
-    look_by = now + policy.unseen if step.result is State.RUNNING else step.due_at
-    sample, used_at = step.sample or lease.sample, max(lease.used_at, step.used_at)
-    archive = archiving.resealed(control.sealer, replace(lease, archive=step.archive))
-    lease = replace(lease, credentials=credentials.resealed(control.sealer, lease), archive=archive)
-    if step.result is lease.state:
-        moved_to = status.address if status and status.ready and lease.state is State.RUNNING else ""
-        new_address = moved_to not in ("", lease.address)
-        return await control.leases.replace(
-            replace(
-                lease,
-                due_at=min(step.due_at, look_by),
-                look_by=look_by,
-                reason=step.reason,
-                sample=sample,
-                used_at=used_at,
-                attempts=0 if step.act is Act.NOTHING else lease.attempts + 1,
-                address=moved_to or lease.address,
-                revision=lease.revision + new_address,
-            )
-        )
-    moved = lease.moved(step.result, now, step.due_at, step.reason, look_by=look_by, sample=sample, used_at=used_at)
-    if step.result is State.RUNNING and status is not None:
-        moved = replace(
-            moved,
-            address=status.address,
-            volume=status.volume,
-            ready_at=lease.ready_at or now,
-            beat_at=now,
-            used_at=now,
-            sample=None,
-            archive=None,  # what it began with is its own now, and grows old
-        )
-    if step.result is State.RELEASED:
-        moved = replace(moved, gone_at=step.due_at, credentials="", address="", volume="", sample=None)
-    return await move(control.leases, lease, moved, now, actor)
-
-
-async def move(leases: Leases, before: Lease, after: Lease, now: float, actor: str) -> Lease:
-    """Write a transition with its event; what takes something away from its owner is logged. Raises Conflict."""
-    written = await leases.replace(after, transition(before, after, now, actor))
-    if after.state in (
-        State.HIBERNATING,
-        State.HIBERNATED,
-        State.ARCHIVING,
-        State.FAILED,
-        State.DELETING,
-        State.RELEASED,
-    ):
-        log.info(
-            "%s of %s is %s: %s; made %.1f h ago, last beat %.1f h ago, evidence %s",
-            after.id,
-            after.owner.key,
-            after.state,
-            after.reason,
-            (now - after.created_at) / 3600,
-            (now - after.beat_at) / 3600,
-            after.sample or "none",
-        )
-    return written
-
-
-def transition(before: Lease | None, after: Lease, now: float, actor: str) -> Event:
-    """The event of a lease's becoming `after`."""
-    return Event(
-        after.owner,
-        after.id,
-        after.generation,
-        after.step,
-        now,
-        str(before.state) if before else "",
-        str(after.state),
-        after.reason,
-        actor,
-    )
 
 
 async def look_now(control: Control, owner: Owner, id: str) -> Looked | None:

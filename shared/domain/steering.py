@@ -9,7 +9,7 @@ from shared.domain.identity import Principal, Role, check_name
 from shared.domain.instants import iso
 from shared.domain.leases import Event, Lease, Owner, State
 from shared.domain.lifecycle import TAKEN_BY_TIME
-from shared.domain.look import move
+from shared.domain.moves import move
 from shared.domain.policy import CLOCK_SKEW, DAY, Policy
 from shared.ports.clock import Clock
 from shared.ports.leases import Leases

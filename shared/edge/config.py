@@ -67,6 +67,12 @@ def duration(text: str) -> float:
     return seconds
 
 
+def count(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,3}", text) or int(text) > 100:
+        raise ValueError("write a whole number from 0 to 100")
+    return int(text)
+
+
 def flag(text: str) -> bool:
     values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if text.lower() not in values:

@@ -21,6 +21,7 @@ from shared.edge.config import (
     Setting,
     SettingError,
     annotations,
+    count,
     duration,
     flag,
     names,
@@ -124,6 +125,11 @@ STORAGE_CLASS = Setting(
     "PLAYGROUND_STORAGE_CLASS", optional(CLASS), "", "storage class of volumes; unset: the cluster's default"
 )
 
+SPARES = Setting(
+    "PLAYGROUND_SPARES", count, "0",
+    "databases that are kept ready for whoever asks next, 100 at most: each costs what one in use costs",
+)  # fmt: skip
+
 # What lives and what dies
 GRACE = Setting("PLAYGROUND_GRACE", duration, "PT11H", "silence after which a database is hibernated")
 HARD_CAP = Setting("PLAYGROUND_HARD_CAP", duration, "PT24H", "hibernated this long after the last beat or proved use")
@@ -146,6 +152,7 @@ REAP_SCHEDULE = Setting(
 RECONCILE_SCHEDULE = Setting(
     "PLAYGROUND_RECONCILE_SCHEDULE", schedule, "0 */10 * * * *", "when both sides are compared"
 )
+REFILL_SCHEDULE = Setting("PLAYGROUND_REFILL_SCHEDULE", schedule, "*/5 * * * * *", "when spares are made and let go")
 CANARY_SCHEDULE = Setting("PLAYGROUND_CANARY_SCHEDULE", schedule, "0 * * * * *", "when the canary beats")
 CANARY_URL = Setting(
     "PLAYGROUND_CANARY_URL", optional(URL), "",

@@ -5,6 +5,7 @@ The image's contract is the public `mariadb` image's: MARIADB_* variables, scrip
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
@@ -87,6 +88,12 @@ def init_scripts() -> Manifest:
         "data": dict(sorted(SCRIPTS.items())),
         "immutable": True,
     }
+
+
+def fingerprint(spec: Spec) -> str:
+    """Names all of a database that is as it was when it was first started, whoever has it: a spare is made with it."""
+    made = [pod("", spec), spec.storage, spec.storage_class, init_scripts()["metadata"]["name"]]
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def pod(name: str, spec: Spec) -> Manifest:

@@ -1,9 +1,14 @@
 """The control plane of this process: everything that functions which touch the cluster need."""
 
-from shared.domain.control import Control
+import os
+
+from shared.domain.control import Control, Pool
+from shared.edge import settings
+from shared.manifests.mariadb import fingerprint
 from shared.wiring import clocks, probing
 from shared.wiring.archives import archives
 from shared.wiring.cluster import cluster
+from shared.wiring.cluster import spec as cluster_spec
 from shared.wiring.looks import looks
 from shared.wiring.once import Once
 from shared.wiring.policies import policy
@@ -14,7 +19,7 @@ from shared.wiring.store import store
 async def _assemble() -> Control:
     made = Control(
         await store.get(), await cluster.get(), await looks.get(), await sealer.get(), clocks.clock, await policy.get(),
-        await archives.get(),
+        await archives.get(), Pool(settings.SPARES.read(os.environ), fingerprint(cluster_spec())),
     )  # fmt: skip
     if probing.required:
         await probing.proof.get()

@@ -6,5 +6,6 @@ from shared.edge import settings
 
 reap = settings.REAP_SCHEDULE.read(os.environ)
 reconcile = settings.RECONCILE_SCHEDULE.read(os.environ)
+refill = settings.REFILL_SCHEDULE.read(os.environ)
 canary = settings.CANARY_SCHEDULE.read(os.environ)
 looks_queue = settings.LOOKS_QUEUE.read(os.environ)

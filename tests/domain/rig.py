@@ -9,7 +9,7 @@ from typing import Any
 from shared.adapters.k8s.databases import Databases
 from shared.adapters.sealing import KeyRing, new_key
 from shared.domain import databases
-from shared.domain.control import Control
+from shared.domain.control import Control, Pool
 from shared.domain.leases import Lease, Owner, State
 from shared.domain.policy import Policy
 from shared.manifests.mariadb import Spec
@@ -56,10 +56,13 @@ class Posted:
         self.posted.append((owner, id))
 
 
+NO_POOL = Pool()
+
+
 class Rig:
     """Store, cluster and what is between them; `dies_at` says at which of all awaits a process ends."""
 
-    def __init__(self, policy: Policy | None = None, *, auto: bool = True):
+    def __init__(self, policy: Policy | None = None, *, auto: bool = True, pool: Pool = NO_POOL):
         self.clock, self.looks = LoopClock(), Posted()
         self.calls: Counter[str] = Counter()
         self.awaits = 0
@@ -71,7 +74,7 @@ class Rig:
         keys = KeyRing.parse(new_key())
         self.archives = MemoryArchives(self.kubernetes)
         self.control = Control(
-            self.store, self.cluster, self.looks, keys, self.clock, policy or Policy(), self.archives
+            self.store, self.cluster, self.looks, keys, self.clock, policy or Policy(), self.archives, pool
         )
 
     async def _store_gate(self, name: str, moment: Moment) -> None:

@@ -38,6 +38,7 @@ class MemoryCluster:
                 raise ClusterUnavailable(f"{life.generation} went away while its task was ended")
         volume = self._volume(life, must_exist=bool(life.volume) or found is not None)
         volume.kind = self._address
+        self._machines.give(volume, life)
         found = found or self._made(volume)
         found.step, found.task, found.orphan_since = step, None, None
         self._machines.scale(found, 1)

@@ -143,6 +143,11 @@ class Machines:
         self.most_at_once[owner.key] = max(self.most_at_once[owner.key], len(self._wanted[owner]))
         self.changed(owner)
 
+    def give(self, volume: Volume, life: Life) -> None:
+        """From now on it is of the owner that `life` names."""
+        self._wanted[volume.life.owner].discard(life.generation)
+        volume.life = life
+
     def drop_workload(self, generation: str) -> None:
         if (found := self.workloads.get(generation)) is not None:
             self.scale(found, 0)

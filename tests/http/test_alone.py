@@ -8,7 +8,7 @@ import pytest
 from shared.adapters.sealing import new_key
 from shared.adapters.sqlite import SqliteStore
 from shared.domain.leases import State
-from shared.domain.look import transition
+from shared.domain.moves import transition
 from shared.ports.clock import SystemClock
 from tests.http.alone import NEEDS, ROOT, STORE, Process
 from tests.http.certificates import People
@@ -24,7 +24,7 @@ contexts: [{name: none, context: {cluster: none, user: none}}]
 clusters: [{name: none, cluster: {server: "http://127.0.0.1:1"}}]
 users: [{name: none, user: {}}]
 """
-OF_CLUSTER = ("create_db", "look_at_lease", "reap_leases", "reconcile_cluster")
+OF_CLUSTER = ("create_db", "look_at_lease", "reap_leases", "reconcile_cluster", "refill_pool")
 FUNCTIONS = sorted(path.stem for path in (ROOT / "functions").glob("[!_]*.py"))
 
 type Launch = Callable[..., Process]

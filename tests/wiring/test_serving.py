@@ -8,7 +8,7 @@ from shared.edge.config import SettingError
 from shared.wiring import serving
 
 FUNCTIONS = {path.stem for path in (Path(__file__).parents[2] / "functions").glob("[!_]*.py")}
-OF_CLUSTER = {"create_db", "look_at_lease", "reap_leases", "reconcile_cluster"}
+OF_CLUSTER = {"create_db", "look_at_lease", "reap_leases", "reconcile_cluster", "refill_pool"}
 
 
 @pytest.fixture

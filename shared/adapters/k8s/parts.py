@@ -56,9 +56,12 @@ class Parts:
             parts.append(database.stateful_set(life, self._spec, plane, volume, step, replicas=0))
         made = await together(*(self.make(part) for part in parts))
         if made[0] is None:
-            await self._renew("NetworkPolicy", life.generation, lambda found: found | {"spec": policy["spec"]})
+            renewed = {"spec": policy["spec"]}
+            await self._renew("NetworkPolicy", life.generation, lambda found: owned(found, policy) | renewed)
         if made[1] is None:
             await self._renew("Service", life.generation, lambda found: renewed_service(found, service))
+        if workload is not None and owned(workload, policy) != workload:  # a spare that is given to somebody
+            await self._renew("PersistentVolumeClaim", life.generation, lambda found: owned(found, policy))
         return made[4] if workload is None else None
 
     async def make(self, manifest: Object) -> Object | None:
@@ -86,6 +89,13 @@ class Parts:
             except ObjectGone:
                 break
         raise ClusterUnavailable(f"{kind} {database.name(generation)} went away or keeps changing", retry_after=1)
+
+
+def owned(found: Object, wanted: Object) -> Object:
+    """`found` with the owner and lease that `wanted` names; `found` stays as it is."""
+    annotations = {key: wanted["metadata"]["annotations"][key] for key in (database.OWNER, database.LEASE)}
+    metadata = found["metadata"]
+    return found | {"metadata": metadata | {"annotations": (metadata.get("annotations") or {}) | annotations}}
 
 
 def renewed_service(found: Object, wanted: Object) -> Object:
