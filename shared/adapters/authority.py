@@ -62,14 +62,15 @@ class KeyAuthority:
         return "".join(each.public_bytes(Encoding.PEM).decode() for each in (certificate, self._certificate))
 
     async def revocation_list(self, revoked: Sequence[Issued], number: int, now: float, until: float) -> bytes:
-        builder = builders.revocation_list(self._certificate, number, _instant(now), _instant(until))
-        for each in revoked:
-            if each.revoked_at is not None:
-                builder = builder.add_revoked_certificate(
-                    x509.RevokedCertificateBuilder(int(each.serial, 16), _instant(each.revoked_at)).build()
-                )
-        signed = await self._signed(lambda: builder.sign(self._key, hashes.SHA256()))
-        return signed.public_bytes(Encoding.DER)
+        def sign() -> bytes:
+            builder = builders.revocation_list(self._certificate, number, _instant(now), _instant(until))
+            for each in revoked:
+                if each.revoked_at is not None:
+                    line = x509.RevokedCertificateBuilder(int(each.serial, 16), _instant(each.revoked_at))
+                    builder = builder.add_revoked_certificate(line.build())
+            return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+        return await self._signed(sign)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -79,6 +80,8 @@ class KeyAuthority:
         try:
             async with asyncio.timeout(PATIENCE):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, sign)
+        except AuthorityUnavailable:
+            raise
         except TimeoutError as error:
             raise AuthorityUnavailable(f"nothing was signed within {PATIENCE:.0f} s") from error
         except Exception as error:  # whatever a key that is far away meets on its way

@@ -17,6 +17,8 @@ from shared.wiring import clocks
 from shared.wiring.once import Once
 from shared.wiring.store import store
 
+PATIENCE = 15.0  # seconds; a process that has yet to sign in may need most of them
+
 
 def check() -> None:
     """Read what can be read without asking anybody. Raises SettingError."""
@@ -51,7 +53,11 @@ def _open() -> Authority:
             from shared.adapters.authority_keyvault import open_key
 
             key, close = open_key(where)
-            return adapter.KeyAuthority(certificate, key, trust_domain, close)
+            try:
+                return adapter.KeyAuthority(certificate, key, trust_domain, close)
+            except BaseException:
+                close()
+                raise
         return adapter.KeyAuthority(certificate, adapter.read_key(Path(where).read_bytes()), trust_domain)
     except OSError as error:
         raise SettingError(f"{settings.ISSUER_KEY.name}: its file: {error.strerror}") from None
@@ -72,7 +78,11 @@ def _certificate() -> x509.Certificate:
 
 
 async def _make() -> Authority:
-    return await asyncio.to_thread(_open)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.to_thread(_open)
+    except TimeoutError as error:
+        raise AuthorityUnavailable(f"the CA's key could not be opened within {PATIENCE:.0f} s") from error
 
 
 async def _list() -> RevocationList:
