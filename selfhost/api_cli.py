@@ -1,8 +1,8 @@
 """What the commands have in common that ask a server: their options, and how they end."""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
@@ -20,10 +20,11 @@ Key = Annotated[str, typer.Option(help="PEM file of its key.")]
 Ca = Annotated[str, typer.Option(help="PEM file of the server's CA.")]
 
 
-def run(asking: Coroutine[Any, Any, None], command: str) -> None:
-    """Ends the process with one line on what went wrong, and not with a traceback."""
+@contextmanager
+def one_line_errors(command: str) -> Iterator[None]:
+    """End the process with one line on what went wrong, and not with a traceback."""
     try:
-        asyncio.run(asking)
+        yield
         return
     except (Refused, CannotStart, CertificateProblem) as error:
         problem, code = str(error), REFUSED

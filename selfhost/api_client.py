@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 from dotenv import dotenv_values
@@ -107,6 +108,16 @@ class ApiClient:
             return told
         sentence = str(told.get("detail") or told.get("title") or answer.status)
         raise NoAnswer(sentence) if answer.status >= 500 else Refused(sentence)
+
+
+def is_https(url: str) -> bool:
+    """Whether that is the https:// URL of a server, and no more: no user, no query."""
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return named and parts.scheme == "https" and parts.username is None and not parts.query and not parts.fragment
 
 
 def _reason(error: Exception) -> str:

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,19 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from selfhost import certs_cli, leases_cli
-from selfhost.certs import CertificateProblem
-from selfhost.errors import CannotStart
-from shared.domain.errors import PlaygroundError
-from shared.edge import config, settings
-from shared.edge.config import SettingError
+from selfhost import certs_cli, enroll_cli, leases_cli
+from selfhost.operating import Folder, check, one_line_errors, use_settings
 
 # A pretty traceback shows local variables, and they hold keys and passwords.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Databases for notebooks, leased.")
 app.add_typer(certs_cli.app, name="certs")
 app.add_typer(leases_cli.app, name="leases")
-
-Folder = Annotated[Path, typer.Option(help="where `run` keeps everything")]
+app.command("enroll")(enroll_cli.command)
 
 
 @app.command()
@@ -35,7 +28,7 @@ def run(folder: Folder = Path(".playground"), port: Annotated[int, typer.Option(
     from selfhost.setup import Files
 
     os.umask(0o077)
-    with _one_line_errors(folder):
+    with one_line_errors(folder):
         raise typer.Exit(asyncio.run(run_all(Files(folder.absolute()), port)))
 
 
@@ -48,7 +41,7 @@ def down(folder: Folder = Path(".playground")) -> None:
     from selfhost.down import down as take_down
     from selfhost.setup import Files
 
-    with _one_line_errors(folder):
+    with one_line_errors(folder):
         asyncio.run(take_down(Files(folder.absolute())))
 
 
@@ -62,11 +55,8 @@ def reap(
 
     Store, keys and cluster are those of the environment; where it names none of them, those that `run` used.
     """
-    from selfhost.remembered import settings_for
-    from selfhost.setup import Files
-
-    with _one_line_errors(folder):
-        os.environ.update(settings_for(Files(folder.absolute()), os.environ))
+    with one_line_errors(folder):
+        use_settings(folder)
         rows = asyncio.run(_rehearse() if dry_run else _reap())
     if as_json:
         print(json.dumps(rows))
@@ -86,7 +76,7 @@ async def _reap() -> list[dict[str, object]]:
     from shared.wiring.hearing import hearing
 
     try:
-        _check()
+        check()
         counts = await reaper.reap(await control.get(), await hearing())
     finally:
         await startup.end()
@@ -100,7 +90,7 @@ async def _rehearse() -> list[dict[str, object]]:
     from shared.wiring.hearing import hearing
 
     try:
-        _check()
+        check()
         return [
             {"owner": lease.owner.key, "lease": lease.id, "state": str(lease.state), "act": str(step.act),
              "becomes": str(step.result), "why": step.reason}
@@ -108,32 +98,6 @@ async def _rehearse() -> list[dict[str, object]]:
         ]  # fmt: skip
     finally:
         await startup.end()
-
-
-def _check() -> None:
-    """Raise SettingError for what is wrong, and where there is no store yet: looking at it must not make one."""
-    config.validate(os.environ)
-    store = settings.STORE_URL.read(os.environ)
-    path = store.removeprefix("sqlite:///")
-    if path != store and not os.path.exists(path):
-        raise SettingError(f"{settings.STORE_URL.name}: there is no {path}")
-
-
-@contextmanager
-def _one_line_errors(folder: Path) -> Iterator[None]:
-    """End the process with one line on what went wrong, and not with a traceback."""
-    try:
-        yield
-    except (CannotStart, CertificateProblem, PlaygroundError, SettingError) as error:
-        problem = str(error)
-    except OSError as error:
-        problem = f"{error.filename or folder}: {error.strerror or error}"  # a full disk does not say for which file
-    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter: somebody asked us to end, see `run`
-        raise typer.Exit(130) from None
-    else:
-        return
-    typer.echo(f"playground: {problem}", err=True)
-    raise typer.Exit(1)
 
 
 if __name__ == "__main__":

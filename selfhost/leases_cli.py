@@ -170,4 +170,5 @@ def _table(found: Sequence[dict[str, Any]]) -> RenderableType:
 
 
 def _run(asking: Coroutine[Any, Any, None]) -> None:
-    api_cli.run(asking, "leases")
+    with api_cli.one_line_errors("leases"):
+        asyncio.run(asking)

@@ -2,15 +2,14 @@
 
 import getpass
 import platform
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from selfhost import plugin
+from selfhost import notebook
 from selfhost.certs import CA_DAYS, CLIENT_DAYS, CertificateProblem, KeyStore, folder_name, kept_as
-from selfhost.errors import CannotStart
+from selfhost.notebook import Notebook
 from shared.adapters.canary_http import USER as CANARY
 from shared.adapters.sealing import create_key_file
 from shared.domain.errors import InvalidRequest
@@ -18,8 +17,6 @@ from shared.domain.identity import Principal, Role, check_name
 from shared.edge import settings
 
 TENANT = "default"
-NOTEBOOK = "sqlflow_playground.env"
-UNSET = f"# {plugin.SQLFLOW_SERVER}=host:port    # your SQLFlow server: the plugin does not start without"
 RENEWED = timedelta(days=30)  # before its end a certificate is issued anew
 
 
@@ -58,7 +55,7 @@ class Files:
     @property
     def notebook(self) -> Path:
         """The plugin's settings (`plugin.FILE`)."""
-        return self.folder / NOTEBOOK
+        return self.folder / notebook.NAME
 
     @property
     def ca(self) -> Path:
@@ -142,39 +139,9 @@ def server_settings(files: Files, url: str, environment: Mapping[str, str]) -> d
 
 
 def write_notebook_settings(files: Files, url: str, user: str, sqlflow_server: str = "") -> bool:
-    """The plugin's own format: dotenv, names as it spells them. Returns whether it names a SQLFlow server.
+    """The plugin's settings, for a user of this server. Returns whether they name a SQLFlow server.
 
     Without `sqlflow_server` a line that somebody has put there stays. Raises CannotStart, OSError.
     """
     certificate, key = files.pair(user)
-    lines = {
-        plugin.USER_ID_IN: plugin.USER_ID,
-        plugin.USER_ID: user,
-        plugin.SERVER: url,
-        plugin.CA: str(files.ca),
-        plugin.KEY: str(key),
-        plugin.CERT: str(certificate),
-    }
-    kept = _sqlflow_server(files.notebook)
-    server = f"{plugin.SQLFLOW_SERVER}={quoted(sqlflow_server)}" if sqlflow_server else kept
-    text = "".join(f"{line}\n" for line in (server or UNSET, *(f"{name}={quoted(lines[name])}" for name in lines)))
-    partial = files.notebook.with_suffix(".part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(files.notebook)
-    return bool(server)
-
-
-def _sqlflow_server(file: Path) -> str:
-    """The line that names it, as somebody wrote it."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return next((line for line in lines if re.match(rf"\s*(export\s+)?{plugin.SQLFLOW_SERVER}\s*=\s*\S", line)), "")
-
-
-def quoted(value: str) -> str:
-    """A dotenv value: bare where it may be, in single quotes otherwise. Raises CannotStart if there is no way."""
-    if "${" in value:
-        raise CannotStart(f"{value}: whoever reads {NOTEBOOK} would replace the ${{…}}; use another folder")
-    if value.isascii() and all(character.isalnum() or character in "-._~/:@," for character in value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return notebook.write(files.notebook, Notebook(user, url, files.ca, certificate, key), sqlflow_server)
