@@ -1,4 +1,4 @@
-"""`playground certs`: a CA of one's own, and certificates for servers and clients."""
+"""`playground certs`: a CA of one's own, certificates for servers and clients, and what became of them."""
 
 import json
 from collections.abc import Iterator
@@ -14,15 +14,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from selfhost import certs_asking, certs_named, certs_operating
 from selfhost.certs import CLIENT_DAYS, DEFAULT_TENANT, CertificateProblem, Kept, KeyStore
 from shared.domain.errors import PlaygroundError
 from shared.domain.identity import Principal, Role
 
 app = typer.Typer(
-    help="Make and show certificates.",
+    help="Make, show, renew and end certificates.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # a local variable may hold a key
 )
+
+app.command()(certs_asking.renew)
+app.command("list")(certs_asking.listed)
+app.command()(certs_asking.revoke)
+app.command()(certs_operating.invite)
+app.command()(certs_operating.forbid)
 
 Folder = Annotated[Path, typer.Option("--key-store", help="Where keys and certificates are kept.")]
 TrustDomain = Annotated[str, typer.Option(envvar="PLAYGROUND_TRUST_DOMAIN", help="Trust domain of the clients' names.")]
@@ -87,46 +94,21 @@ def describe(certificate: x509.Certificate, now: datetime) -> dict[str, Any]:
     `serial` and `fingerprint` (SHA-256) are written as in the server's log. Raises ValueError if a part
     cannot be read.
     """
-    names = _names(certificate)
-    principal = _principal(names)
+    names = certs_named.names(certificate)
+    principal = certs_named.principal(names)
     return {
-        "subject": _printable(certificate.subject.rfc4514_string()),
+        "subject": certs_named.printable(certificate.subject.rfc4514_string()),
         "names": names,
         "tenant": principal and principal.tenant,
         "role": principal and principal.role.value,
         "name": principal and principal.name,
-        "issuer": _printable(certificate.issuer.rfc4514_string()),
+        "issuer": certs_named.printable(certificate.issuer.rfc4514_string()),
         "valid_from": certificate.not_valid_before_utc.isoformat(),
         "valid_until": certificate.not_valid_after_utc.isoformat(),
         "days_left": (certificate.not_valid_after_utc - now).days,
         "serial": format(certificate.serial_number, "x"),
         "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(),
     }
-
-
-def _names(certificate: x509.Certificate) -> list[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise ValueError("its alternative names cannot be read") from error
-    return [_printable(str(name.value)) for name in names]
-
-
-def _principal(names: list[str]) -> Principal | None:
-    """Who the names name in whichever trust domain they say."""
-    if len(names) != 1:
-        return None
-    try:
-        return Principal.from_uri(names[0], names[0].removeprefix("spiffe://").partition("/")[0])
-    except PlaygroundError:
-        return None
-
-
-def _printable(text: str) -> str:
-    """Without what could steer a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _report(kept: Kept) -> None:
