@@ -26,7 +26,11 @@ class EndLease(Steered):
 @bp.route("api/leases/{id}", methods=["DELETE"])
 @endpoint(callers.identify, query=EndLease, status=202)
 async def end_lease(caller: Principal, asked: EndLease) -> LeaseAnswer:
-    """Once it is written it will be done; asking again changes nothing."""
+    """Once it is written it will be done; asking again changes nothing.
+
+    Raises InvalidRequest, NotFound, NotAllowed where nothing archives, PreconditionFailed, Conflict,
+    StoreUnavailable.
+    """
     target = steering.target(caller, asked.owner, asked.id, asked.revisions)
     leases, rules, clock = await store.get(), await policy.get(), clocks.clock
     lease = await steering.end(leases, await looks.get(), clock, rules, target, purge=asked.purge == "true")

@@ -20,6 +20,9 @@ class Enrolment(Signing):
 @bp.route("api/enrolments", methods=["POST"])
 @open_endpoint(body=Enrolment, status=201)
 async def enroll(asked: Enrolment) -> IssuedAnswer:
-    """A token brings one certificate; asked again for the same key, the same."""
+    """A token brings one certificate; asked again for the same key, the same.
+
+    Raises NotInvited, NotAllowed where there are too many, Conflict, StoreUnavailable, AuthorityUnavailable.
+    """
     issuance = await enrolment.enrol(await issuing.issuing(), asked.token, asked.csr)
     return IssuedAnswer.of(issuance, issuing.server())

@@ -17,7 +17,10 @@ bp = func.Blueprint()
 @bp.route("api/leases/{id}/hold", methods=["PUT"])
 @endpoint(callers.identify, query=Steered, body=Wished)
 async def hold_lease(caller: Principal, asked: Steered, wished: Wished) -> LeaseAnswer:
-    """Until then it is neither hibernated nor deleted; `until` null ends a hold."""
+    """Until then it is neither hibernated nor deleted; `until` null ends a hold.
+
+    Raises InvalidRequest, NotFound, NotAllowed, PreconditionFailed, Conflict, StoreUnavailable.
+    """
     target = steering.target(caller, asked.owner, asked.id, asked.revisions)
     leases, rules, clock = await store.get(), await policy.get(), clocks.clock
     lease = await steering.hold(leases, clock, rules, target, wished.until, wished.note)

@@ -5,6 +5,7 @@ import azure.functions as func
 from shared.domain import enrolment
 from shared.domain.identity import Principal
 from shared.edge.issued import CertificateAnswer
+from shared.edge.names import UserIdIfAny
 from shared.edge.web import Answer, Asked, endpoint
 from shared.wiring import callers, clocks
 from shared.wiring.store import store
@@ -15,7 +16,7 @@ bp = func.Blueprint()
 class Whose(Asked):
     """`owner`: for an admin."""
 
-    owner: str = ""
+    owner: UserIdIfAny = ""
 
 
 class Certificates(Answer):
@@ -28,6 +29,9 @@ class Certificates(Answer):
 @bp.route("api/certificates", methods=["GET"])
 @endpoint(callers.identify, query=Whose)
 async def list_certificates(caller: Principal, asked: Whose) -> Certificates:
-    """Those that were issued or renewed here; one made by hand is known once it was used for that."""
+    """Those that were issued or renewed here; one made by hand is known once it was used for that.
+
+    Raises InvalidRequest, NotFound for somebody else's, StoreUnavailable.
+    """
     found = await enrolment.certificates(await store.get(), clocks.clock, caller, asked.owner)
     return Certificates(certificates=[CertificateAnswer.of(each) for each in found])

@@ -28,7 +28,10 @@ class Events(Answer):
 @bp.route("api/leases/{id}/events", methods=["GET"])
 @endpoint(callers.identify, query=ListEvents)
 async def list_events(caller: Principal, asked: ListEvents) -> Events:
-    """Those of all its lives; they outlive the lease."""
+    """Those of all its lives; they outlive the lease.
+
+    Raises InvalidRequest, NotFound, StoreUnavailable.
+    """
     target = steering.target(caller, asked.owner, asked.id)
     found, further = await steering.history(await store.get(), target, asked.after, asked.limit)
     return Events(events=[EventAnswer.of(event) for event in found], next=tokens.encode(further) or None)

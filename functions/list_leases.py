@@ -25,7 +25,10 @@ class Leases(Answer):
 @bp.route("api/leases", methods=["GET"])
 @endpoint(callers.identify, query=Listing)
 async def list_leases(caller: Principal, asked: Listing) -> Leases:
-    """Reads no more than `limit` leases, and so may answer fewer than there are."""
+    """Reads no more than `limit` leases, and so may answer fewer than there are.
+
+    Raises InvalidRequest, NotFound for somebody else's, StoreUnavailable.
+    """
     found, further = await steering.listed(
         await store.get(), caller, asked.owner, asked.kind, asked.state, asked.after, asked.limit
     )

@@ -21,5 +21,8 @@ class RevocationList(Answer):
 @bp.route("api/crl", methods=["GET"])
 @open_endpoint()
 async def publish_crl() -> RevocationList:
-    """What was revoked is on it within ten minutes; here it is refused within 30 s."""
+    """What was revoked is on it within ten minutes; here it is refused within 30 s.
+
+    Raises StoreUnavailable, AuthorityUnavailable.
+    """
     return RevocationList(der=await (await issuing.revocation_list.get()).current())

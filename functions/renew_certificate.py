@@ -15,6 +15,9 @@ bp = func.Blueprint()
 @bp.route("api/certificates", methods=["POST"])
 @endpoint(callers.identify, body=Signing, status=201)
 async def renew_certificate(caller: Principal, asked: Signing) -> IssuedAnswer:
-    """The old one stays valid until its end, so that nothing breaks between the two."""
+    """The old one stays valid until its end, so that nothing breaks between the two.
+
+    Raises NotAllowed where there are too many, Conflict, StoreUnavailable, AuthorityUnavailable.
+    """
     issuance = await enrolment.renew(await issuing.issuing(), caller, asked.csr)
     return IssuedAnswer.of(issuance, issuing.server())

@@ -17,6 +17,9 @@ bp = func.Blueprint()
 @bp.route("api/leases/{id}", methods=["GET"])
 @endpoint(callers.identify, query=Named)
 async def show_lease(caller: Principal, asked: Named) -> LeaseAnswer:
-    """The lease, or for some days after its end what became of it."""
+    """The lease, or for some days after its end what became of it.
+
+    Raises InvalidRequest, NotFound, StoreUnavailable.
+    """
     lease = await steering.show(await store.get(), steering.target(caller, asked.owner, asked.id))
     return LeaseAnswer.of(lease, await policy.get(), clocks.clock.now())

@@ -133,13 +133,13 @@ async def _serve(options: argparse.Namespace) -> None:
     runtime = Runtime()
     await runtime.start(app_dir)
     startup, prefix = _startup(), _route_prefix(app_dir)
-    for_all = getattr(startup, "OPEN", frozenset[str]())
+    for_all, anywhere = (getattr(startup, name, frozenset[str]()) for name in ("OPEN", "ANYWHERE"))
     room = _room_for(options.max_connections)
     front = Front(runtime, tls, prefix, Limits(connections=room), lambda name: name not in for_all)
     fronts = [front]
     if open_tls is not None:
         strangers = Limits(connections=min(STRANGERS, room))
-        fronts.insert(0, Front(runtime, open_tls, prefix, strangers, lambda name: name in for_all))
+        fronts.insert(0, Front(runtime, open_tls, prefix, strangers, lambda name: name in for_all | anywhere))
     timers = Timers(runtime, jitter=options.timer_jitter)
     queues = _queues(runtime, app_dir)
     if startup is not None:

@@ -5,17 +5,27 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from shared.domain.instants import seconds_of, utc_if_any
-from shared.domain.leases import Event, Lease, Sample
+from shared.domain.leases import Event, Kind, Lease, Sample, State
 from shared.domain.lifecycle import expires_at
 from shared.domain.policy import Policy
 from shared.edge import tokens
+from shared.edge.names import LeaseId, UserIdIfAny
 from shared.edge.web import Answer, Asked
 
 _TAG = re.compile(r'(W/)?"([^"]*)"')
+_TAGS = r'^[ \t]*(\*|(W/)?"[^",]*"([ \t]*,[ \t]*(W/)?"[^",]*")*)?[ \t]*$'
+_ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
+_UNTIL = {
+    "anyOf": [
+        {"type": "string", "format": "date-time", "examples": ["2027-01-15T18:00:00+01:00"]},
+        {"type": "number", "description": "Seconds since the epoch."},
+        {"type": "null"},
+    ]
+}
 
 
 def _revisions(text: Any) -> frozenset[int] | None:
@@ -47,14 +57,16 @@ def _one_line(text: str) -> str:
 class Named(Asked):
     """One lease: its id from the path, and whose it is where that is not the caller."""
 
-    id: str
-    owner: str = ""
+    id: LeaseId
+    owner: UserIdIfAny = ""
 
 
 class Steered(Named):
-    """One lease, of the revisions that the caller has seen (None: of any)."""
+    """If-Match: only where the lease is of a revision that the caller has seen, as its ETag says it."""
 
-    revisions: Annotated[frozenset[int] | None, BeforeValidator(_revisions)] = Field(None, alias="If-Match")
+    revisions: Annotated[
+        frozenset[int] | None, BeforeValidator(_revisions), WithJsonSchema({"type": "string", "pattern": _TAGS})
+    ] = Field(None, alias="If-Match")
 
 
 class Page(Asked):
@@ -67,14 +79,16 @@ class Page(Asked):
 class Wished(Asked):
     """Until when to keep a lease, and why; `until` null ends that."""
 
-    until: Annotated[FiniteFloat | None, BeforeValidator(_instant)]
-    note: Annotated[str, Field(max_length=200), AfterValidator(_one_line)] = ""
+    until: Annotated[FiniteFloat | None, BeforeValidator(_instant), WithJsonSchema(_UNTIL)]
+    note: Annotated[str, Field(max_length=200, json_schema_extra={"pattern": _ONE_LINE}), AfterValidator(_one_line)] = (
+        ""
+    )
 
 
 class Listing(Page):
     """Which leases, and which part of them; what is released is on no list."""
 
-    owner: str = ""
+    owner: UserIdIfAny = ""
     kind: Literal["database"] | None = None
     state: (
         Literal["pending", "running", "hibernating", "hibernated", "waking", "archiving", "failed", "deleting"] | None
@@ -107,13 +121,13 @@ class Evidence(Answer):
 class LeaseAnswer(Answer):
     """A lease as its owner sees it. `expires_at`: not before that it is taken away if it stays unused.
 
-    `archived_until`: how long what it held is kept for the next one (null: it is not stored).
+    `archived_until`: how long what it held is kept for the next one (left out: it is not stored).
     """
 
     id: str
-    kind: str
+    kind: Annotated[str, WithJsonSchema({"type": "string", "enum": list(Kind)})]
     owner: str
-    state: str
+    state: Annotated[str, WithJsonSchema({"type": "string", "enum": list(State)})]
     reason: str
     revision: int
     generation: str

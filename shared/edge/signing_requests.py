@@ -5,7 +5,7 @@ from typing import Annotated
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 BEGIN, END = "-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----"
@@ -51,4 +51,6 @@ def _taken(key: object) -> bool:
     )
 
 
-PublicKey = Annotated[bytes, BeforeValidator(public_key)]
+_PEM = {"type": "string", "format": "pem", "maxLength": LONGEST, "pattern": rf"^\s*{BEGIN}[\s\S]*{END}\s*$"}
+
+PublicKey = Annotated[bytes, BeforeValidator(public_key), WithJsonSchema(_PEM)]

@@ -3,7 +3,7 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -23,4 +23,4 @@ def decode(token: Any) -> str:
     return place
 
 
-Place = Annotated[str, BeforeValidator(decode)]
+Place = Annotated[str, BeforeValidator(decode), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]*$"})]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, overload
 
 import azure.functions as func
@@ -40,6 +41,17 @@ class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a handler was made of; what describes the API reads it as `contract` of the handler."""
+
+    act: Callable[..., Awaitable[Answer]]
+    status: int
+    identify: Identify | None = None
+    query: type[Asked] | None = None
+    body: type[Asked] | None = None
+
+
 type Deed[*Models, A] = Callable[[Principal, *Models], Awaitable[A]]
 
 
@@ -65,7 +77,7 @@ def endpoint(
         asked = [parse_query(query, req)] if query else []
         return [caller, *asked, *([parse_body(body, req.get_body())] if body else [])]
 
-    return _answering(read, status)
+    return _answering(read, lambda act: Contract(act, status, identify, query, body))
 
 
 @overload
@@ -82,13 +94,16 @@ def open_endpoint(
     async def read(req: func.HttpRequest) -> list[Any]:
         return [parse_body(body, req.get_body())] if body else []
 
-    return _answering(read, status)
+    return _answering(read, lambda act: Contract(act, status, body=body))
 
 
 def _answering(
-    read: Callable[[func.HttpRequest], Awaitable[list[Any]]], status: int
+    read: Callable[[func.HttpRequest], Awaitable[list[Any]]],
+    describe: Callable[[Callable[..., Awaitable[Answer]]], Contract],
 ) -> Callable[[Callable[..., Awaitable[Answer]]], Handler]:
     def decorate(act: Callable[..., Awaitable[Answer]]) -> Handler:
+        contract = describe(act)
+
         async def handle(req: func.HttpRequest) -> func.HttpResponse:
             try:
                 answer = await act(*await read(req))
@@ -102,9 +117,10 @@ def _answering(
                 return problems.answer(error)
             headers = {"Cache-Control": "no-store"} | ({"ETag": answer.etag} if answer.etag else {})
             mimetype, content = answer.content()
-            return func.HttpResponse(content, status_code=status, mimetype=mimetype, headers=headers)
+            return func.HttpResponse(content, status_code=contract.status, mimetype=mimetype, headers=headers)
 
         handle.__name__, handle.__doc__ = act.__name__, act.__doc__
+        vars(handle)["contract"] = contract
         return handle
 
     return decorate

@@ -10,12 +10,13 @@ import azure.functions as func
 from shared.edge import settings
 from shared.edge.config import SettingError
 
-WITHOUT_STORE = {"greet"}
+WITHOUT_STORE = {"greet", "show_openapi"}
 STEERING = {"list_leases", "show_lease", "list_events", "hold_lease", "end_lease"}
 OPEN = {"enroll", "publish_crl"}  # who asks them has no certificate: they have an app, or a listener, of their own
+ANYWHERE = {"show_openapi"}  # at that listener, too
 ISSUING = {"renew_certificate", *OPEN}
 CERTIFICATES = {"list_certificates", "revoke_certificate", *ISSUING}
-WITHOUT_CLUSTER = {"greet", "heart_beat", "beat_canary", *STEERING, *CERTIFICATES}
+WITHOUT_CLUSTER = {*WITHOUT_STORE, "heart_beat", "beat_canary", *STEERING, *CERTIFICATES}
 
 
 def served() -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from shared.wiring.store import store
 log = logging.getLogger("playground.probe")
 OPEN = serving.OPEN
 """Functions that a server of our own serves at its open listener, and nowhere else."""
+ANYWHERE = serving.ANYWHERE
+"""Functions that it serves there and at the other."""
 
 _background: set[asyncio.Task[None]] = set()
 

@@ -17,13 +17,14 @@ from typing import Any
 from shared.adapters.sealing import new_key
 from tests.certs import Made
 from tests.http.certificates import People
-from tests.http.ways import OPEN, ROUTED, Way, over_tls, own, raw
+from tests.http.ways import OPEN, ROUTED, Way, as_documented, over_tls, own, raw
 from tests.selfhost.clients import Reply
 
 ROOT = Path(__file__).parents[2]
 STORE = {"PLAYGROUND_STORE": "sqlite:///leases-0.db"}
 NEEDS = {
     "greet": {},
+    "show_openapi": {},
     "heart_beat": STORE,
     "list_leases": STORE,
     "show_lease": STORE,
@@ -39,6 +40,8 @@ NEEDS = {
     "create_db": {**STORE, "PLAYGROUND_SEAL_KEYS": new_key(), "PLAYGROUND_PROBE": "false"},
 }
 ISSUING = {*OPEN, "renew_certificate"}
+WITHOUT_STORE = {"greet", "show_openapi"}
+OPENED = {*OPEN, "show_openapi"}  # they have the listener that is open to all
 
 
 class Process:
@@ -52,7 +55,7 @@ class Process:
         place.mkdir(exist_ok=True)
         files = (f"--ca_crt={people.factory.ca_file}", f"--server_key={people.server.key}",
                  f"--server_crt={people.server.certificate}")  # fmt: skip
-        if name in OPEN:
+        if name in OPENED:
             files = ("--open_port=0", *files)
         issuer = people.issuer if name in ISSUING else {}
         with self.log.open("w") as errors:
@@ -69,7 +72,7 @@ class Process:
         """Wait until it does."""
         assert self.popen.stdout is not None
         said = self.popen.stdout.readline()
-        if self.name in OPEN:
+        if self.name in OPENED:
             assert said.startswith("open to all on "), self.log.read_text()
             self.open_port = int(said.rpartition(":")[2])
             said = self.popen.stdout.readline()
@@ -102,7 +105,7 @@ class Process:
 
 
 class Alone(Way):
-    """Every HTTP function alone; what keeps leases shares a folder, greet has an empty one of its own."""
+    """Every HTTP function alone; what keeps leases shares a folder, the others have an empty one."""
 
     def __init__(self, people: People, folder: Path):
         self.people = people
@@ -110,7 +113,7 @@ class Alone(Way):
         self._resets = itertools.count(1)
         try:
             for name, settings in NEEDS.items():
-                place = folder / ("nothing" if name == "greet" else "leases")
+                place = folder / ("nothing" if name in WITHOUT_STORE else "leases")
                 self.processes[name] = Process(name, settings, people, place)
             for process in self.processes.values():
                 process.listens()
@@ -130,12 +133,12 @@ class Alone(Way):
             await process.order("reset", store=f"sqlite:///leases-{number}.db")
 
     def _of_leases(self) -> list[Process]:
-        return [process for name, process in self.processes.items() if name != "greet"]
+        return [process for name, process in self.processes.items() if name not in WITHOUT_STORE]
 
     async def ask(
         self, method: str, target: str, body: bytes = b"", by: Made | None = None, headers: Iterable[str] = ()
     ) -> Reply:
-        return await self.send(raw(method, target, body, headers), by)
+        return as_documented(method, target, await self.send(raw(method, target, body, headers), by))
 
     async def send(self, request: bytes, by: Made | None) -> Reply:
         """These very bytes, to the function that they are for."""

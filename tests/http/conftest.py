@@ -103,7 +103,7 @@ async def served(people: People, world: World, monkeypatch: pytest.MonkeyPatch) 
     await runtime.start(ROOT)
     pair = people.server.key, people.server.certificate
     front = Front(runtime, server_context(people.factory.ca_file, *pair), serves=lambda name: name not in serving.OPEN)
-    for_all = Front(runtime, server_context(None, *pair), serves=lambda name: name in serving.OPEN)
+    for_all = Front(runtime, server_context(None, *pair), serves=lambda name: name in serving.OPEN | serving.ANYWHERE)
     ports = [await each.start("127.0.0.1", 0) for each in (front, for_all)]
     yield Served(front, *ports, people, world)
     for each in (front, for_all):

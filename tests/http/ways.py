@@ -19,7 +19,7 @@ from selfhost.routes import Routes
 from selfhost.triggers import HttpTrigger
 from shared.edge.certificates import HEADER
 from tests.certs import Made
-from tests.http import troubles
+from tests.http import documented, troubles
 from tests.http.certificates import People
 from tests.http.world import World
 from tests.selfhost.clients import Connection, Reply
@@ -38,6 +38,7 @@ ROUTES = {
     ("DELETE", "/api/certificates/{serial}"): "revoke_certificate",
     ("POST", "/api/enrolments"): "enroll",
     ("GET", "/api/crl"): "publish_crl",
+    ("GET", "/openapi.json"): "show_openapi",
 }
 OPEN = {"enroll", "publish_crl"}  # served where nobody is asked for a certificate
 ROUTED = Routes(HttpTrigger(name, "req", route, (method,)) for (method, route), name in ROUTES.items())
@@ -115,7 +116,8 @@ class Called(Way):
             )
         )
         told = [(name.lower(), value) for name, value in answer.headers.items()]
-        return Reply(answer.status_code, [("content-type", answer.mimetype), *told], answer.get_body())
+        reply = Reply(answer.status_code, [("content-type", answer.mimetype), *told], answer.get_body())
+        return as_documented(method, target, reply)
 
     async def state(self) -> dict[str, Any]:
         return await self.world.state()
@@ -146,7 +148,8 @@ class Served(Called):
         self, method: str, target: str, body: bytes = b"", by: Made | None = None, headers: Iterable[str] = ()
     ) -> Reply:
         port = self._open_port if is_open(method, target) else self._port
-        return await over_tls(port, self.people, raw(method, target, body, headers), by)
+        reply = await over_tls(port, self.people, raw(method, target, body, headers), by)
+        return as_documented(method, target, reply)
 
     async def send(self, request: bytes, by: Made | None) -> Reply:
         """These very bytes."""
@@ -156,6 +159,16 @@ class Served(Called):
 def own(calls: Counter[str]) -> Counter[str]:
     """Without the read of revocations, which is one for all requests of ten seconds."""
     return Counter({name: times for name, times in calls.items() if name != "revoked"})
+
+
+def as_documented(method: str, target: str, reply: Reply) -> Reply:
+    """The reply, if it is one that the document of the API tells of."""
+    name, _, allowed = ROUTED.find(method, f"/{target.partition('?')[0].lstrip('/')}")
+    if name:
+        documented.check(name, reply)
+    else:
+        assert reply.status == (405 if allowed else 404)
+    return reply
 
 
 def is_open(method: str, target: str) -> bool:
