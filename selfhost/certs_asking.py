@@ -84,7 +84,7 @@ def revoke(
     if as_json:
         print(json.dumps(ended))
     else:
-        Console().print(printable(f"{ended['serial']} is revoked: refused everywhere within 30 s"))
+        print(printable(f"{ended['serial']} is revoked: refused everywhere within 30 s").plain)
 
 
 def _client(owner: str, url: str, cert: str, key: str, ca: str) -> CertificatesClient:

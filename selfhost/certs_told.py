@@ -9,16 +9,19 @@ from rich.table import Table
 from selfhost.leases_told import printable
 from shared.domain.identity import Principal
 
+SHORT = 8  # characters of a serial that is there to be found among the others
+
 
 def listed(certificates: Sequence[dict[str, Any]]) -> Table:
-    """One row a certificate."""
+    """One row a certificate; whole serials, so that one can be handed on to `revoke`."""
     table = Table()
-    for name in ("serial", "role", "valid from", "ends", "renewed from", "revoked"):
+    table.add_column("serial", no_wrap=True)
+    for name in ("role", "valid from", "ends", "renewed from", "revoked"):
         table.add_column(name, overflow="fold")
     for each in certificates:
         revoked = f"{_local(each['revoked_at'])} by {each.get('revoked_by', '')}" if each.get("revoked_at") else ""
         row = (each["serial"], each["role"], _local(each["valid_from"]), _local(each["expires_at"]))
-        table.add_row(*map(printable, (*row, each.get("renewed_from", ""), revoked)))
+        table.add_row(*map(printable, (*row, each.get("renewed_from", "")[:SHORT], revoked)))
     return table
 
 

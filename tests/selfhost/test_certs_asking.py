@@ -65,8 +65,13 @@ def test_ones_own_certificates_are_listed_as_a_table_or_as_the_servers_json(cli:
         (first.serial, "user", None), (second.serial, "user", first.serial),
     ]  # fmt: skip
     rows = [line for line in printed(cli("list")).splitlines() if line.startswith("│")]
-    assert [first.serial in row for row in rows] == [True, True] and second.serial in rows[1]
+    assert first.serial in rows[0] and f"│ {first.serial[:8]} " in rows[1] and second.serial in rows[1]
     assert not any(" by " in row for row in rows)
+
+
+def test_serials_are_whole_where_it_is_narrow(cli: Cli, giving: Issuer):
+    narrow = {"COLUMNS": "80", plugin.FILE: "alice/sqlflow_playground.env"}
+    assert giving.certificates()[0].serial in printed(CliRunner().invoke(app, ["certs", "list"], env=narrow))
 
 
 def test_who_has_none_that_the_server_knows_of_is_told_so(cli: Cli, giving: Issuer):

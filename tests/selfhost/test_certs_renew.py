@@ -2,11 +2,9 @@
 
 import json
 import os
-import ssl
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
 import dotenv
@@ -21,7 +19,6 @@ from selfhost.cli import app
 from selfhost.enrolling import enroll
 from selfhost.renewing import Renewed, renew
 from shared.domain.policy import DAY
-from tests.selfhost.dying import Died, Dying
 from tests.selfhost.issuer import Issuer, issuer
 
 USUAL = Path(".playground")
@@ -86,11 +83,6 @@ def leaf(settings: Path = SETTINGS) -> x509.Certificate:
 
 def serial(settings: Path = SETTINGS) -> str:
     return format(leaf(settings).serial_number, "x")
-
-
-def fits(certificate: str, key: str) -> None:
-    """Raises where it does not."""
-    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key)
 
 
 def now(giving: Issuer) -> float:
@@ -191,49 +183,6 @@ def test_one_of_another_name_for_the_same_key_is_not_taken(alice: Issuer, monkey
     with pytest.raises(NoAnswer, match="somebody else"):
         renew({}, None, now(alice))
     assert SETTINGS.read_bytes() == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("moved", [False, True])
-def test_wherever_it_dies_the_pair_in_use_fits_and_the_next_run_brings_it_to_its_end(
-    giving: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
-):
-    """`moved`: the next run comes when the server has forgotten the question."""
-    last = 0
-    for last in count(1):
-        name, folder = f"user{last}", tmp_path / str(last)
-        enrolled(giving, folder, name)
-        settings = folder / "sqlflow_playground.env"
-        before, environment = pair(settings), {plugin.FILE: str(settings)}
-
-        def look(settings: Path = settings, before: tuple[str, str] = before) -> None:
-            leaf(settings)
-            fits(*before)  # who has read the settings long ago
-            for file in settings.parent.glob("*.key"):
-                assert stat.S_IMODE(file.stat().st_mode) == 0o600
-
-        with monkeypatch.context() as patched:
-            patched.setattr(safely, "os", Dying(last, look))
-            try:
-                renew(environment, None, now(giving))
-            except Died:
-                pass
-            else:
-                break
-        look()
-        switched = pair(settings) != before
-        if moved:
-            giving.clock.turn(DAY)
-        done = renew(environment, None, now(giving))
-        look()
-        assert done.holder.serial == serial(settings)
-        left = {file.name for file in folder.iterdir()}
-        assert not [name for name in left if name.startswith(".") or name.endswith(".part")]
-        # A run that died once its pair was in use had done it all, so the next one is another.
-        assert len(giving.certificates(name)) in ((2, 3) if moved or switched else (2,))
-        if not moved and not switched:
-            assert len(left) == 6, "both pairs, the CA, the settings"
-    assert last > 30, "four files, each with at least eight acts"
 
 
 def test_what_has_ended_is_removed_and_nothing_else(alice: Issuer):
