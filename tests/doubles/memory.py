@@ -12,10 +12,12 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from heapq import heappop, heappush
 from typing import Literal
 
-from shared.adapters.items import event_from, lease_from, oldest_first, record_from, slot, slots, to_item
+from shared.adapters import items
+from shared.adapters.items import event_from, lease_from, oldest_first, record_from, slots, to_item
 from shared.domain.errors import Conflict, StoreUnavailable
 from shared.domain.leases import Event, Lease, Owner, State
 from shared.ports.clock import Clock, SystemClock
@@ -24,6 +26,7 @@ from tests.doubles.holders import MemoryHolders
 
 type Moment = Literal["before", "after"]
 LAST = "\x7f"  # behind every slot
+slot = lru_cache(maxsize=100_000)(items.slot)
 type Gate = Callable[[str, Moment], Awaitable[None]]
 
 
@@ -136,6 +139,9 @@ class MemoryStore:
                 found.append((self._slots[at], lease))
         await self._pass(name, "after")
         return [lease for _, lease in found], found[-1][0] if len(found) == limit else ""
+
+    async def count(self, tenant: str, most: int) -> int:
+        return len((await self._listed("count", *slots(tenant), most))[0])
 
     async def events(self, owner: Owner) -> Sequence[Event]:
         await self._pass("events", "before")

@@ -35,7 +35,7 @@ class Invariants:
     purges: set[Owner]  # who asked for one
     ends: set[Owner]  # who asked for an end that keeps what there is
     left: dict[Owner, tuple[list[str], float]]  # what an owner's last life left, and until when it is kept
-    broken: AssertionError | None
+    broken: BaseException | None
     deletions_seen: int
 
     def witness(self, before: Lease | None, after: Lease, event: Event | None) -> None:
@@ -43,7 +43,11 @@ class Invariants:
         try:
             self.moved(before, after, event)
         except AssertionError as error:
-            self.broken = self.broken or error
+            self.breaks(after.owner, error)
+
+    def breaks(self, owner: Owner, error: BaseException) -> None:
+        """Something was that must never be."""
+        self.broken = self.broken or error
 
     def moved(self, before: Lease | None, after: Lease, event: Event | None) -> None:
         """A write has happened: check the transition, learn what it says."""
@@ -51,7 +55,7 @@ class Invariants:
         longest = max(self.policy.retention, self.policy.tombstone, self.policy.kept)
         assert after.due_at <= self.now + longest + UNSURE
         if after.generation not in self.lives:
-            self.lives[after.generation] = Life(after.owner)
+            self.lives[after.generation] = Life(after.owner, self.now)
             self.check_inheritance(after)
         life = self.lives[after.generation]
         deleted = after.state is State.DELETING and not (before and before.state is State.DELETING)
@@ -158,7 +162,5 @@ class Invariants:
         """What was answered `renewed` does not sleep, unless it fell asleep again meanwhile."""
         lease = self.lease(owner)
         if lease is not None and lease.state in (State.HIBERNATING, State.HIBERNATED):
-            moved_at = self.lives[lease.generation].moved_at
-            self.broken = self.broken or (
-                None if moved_at >= since else AssertionError(f"renewed, but it has been {lease.state} for long")
-            )
+            if self.lives[lease.generation].moved_at < since:
+                self.breaks(owner, AssertionError(f"renewed, but it has been {lease.state} for long"))

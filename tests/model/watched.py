@@ -38,6 +38,7 @@ class Life:
     """What is true of one generation, whatever anybody believes."""
 
     owner: Owner
+    born: float = 0.0
     ready: bool = False
     used_at: float = float("-inf")  # last moment at which a connection was open or came
     asking: "Asked | None" = None  # what its server said, whether or not anybody heard it

@@ -64,7 +64,7 @@ class World(Acts):
         self.purges: set[Owner] = set()
         self.ends: set[Owner] = set()
         self.left: dict[Owner, tuple[list[str], float]] = {}
-        self.broken: AssertionError | None = None
+        self.broken: BaseException | None = None
         self.deletions_seen = 0
         self.births = 0
         self.processes: list[Process] = []
