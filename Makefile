@@ -1,6 +1,6 @@
 # Everything a user or a developer calls. `make run` and `make test` need nothing else to be done before.
 PYTHON = .venv/bin/python
-.PHONY: run down test test-fast check bench venv
+.PHONY: run down test test-fast soak check bench venv
 
 run: venv  ## everything from nothing, the main job shown, then a server until Ctrl-C
 	@scripts/cluster .venv/bin/playground run $(ARGS)
@@ -13,6 +13,9 @@ test: venv  ## everything that proves it, on the development cluster
 
 test-fast: venv  ## what needs no cluster
 	@$(PYTHON) -m pytest -n 4 tests -m "not cluster and not slow"
+
+soak: venv  ## hours of it: 100,000 stories of the model, and a month of 10,000 simulated users
+	@MODEL_EXAMPLES=100000 SIMULATED_USERS=10000 $(PYTHON) -m pytest -n 2 tests/model tests/simulation
 
 check: venv  ## formatting, types, architecture
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
