@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.adapters.cosmos_client import CosmosContainer
-from shared.adapters.cosmos_container import DUE, EVENTS, OF, PAGE, REVOKED, beat_condition
+from shared.adapters.cosmos_container import COUNT, DUE, EVENTS, OF, PAGE, REVOKED, beat_condition
 from shared.adapters.items import (
     CERTIFICATES,
     LOOKED_AT,
@@ -95,6 +95,10 @@ class CosmosStore:
         parameters = {"after": max(after, first), "before": last}
         partition = whose.key if isinstance(whose, Owner) else ""
         return _page(await self._container.query(OF, parameters, partition=partition, limit=limit), limit)
+
+    async def count(self, tenant: str, most: int) -> int:
+        first, last = slots(tenant)
+        return len(await self._container.query(COUNT, {"after": first, "before": last}, limit=most))
 
     async def events(self, owner: Owner) -> Sequence[Event]:
         return oldest_first(map(event_from, await self._container.query(EVENTS, {}, partition=owner.key)))

@@ -30,6 +30,7 @@ CONTAINER: dict[str, Any] = {
 DUE = "SELECT * FROM c WHERE c.due_at <= @now AND ARRAY_CONTAINS(@states, c.state) ORDER BY c.due_at"
 PAGE = "SELECT * FROM c WHERE c.slot > @after AND c.state != 'released' ORDER BY c.slot"
 OF = "SELECT * FROM c WHERE c.slot > @after AND c.slot < @before AND c.state != 'released' ORDER BY c.slot"
+COUNT = "SELECT VALUE c.slot FROM c WHERE c.slot > @after AND c.slot < @before AND c.state != 'released'"
 REVOKED = "SELECT * FROM c WHERE c.revoked_at > @since"  # only holders have it
 EVENTS = "SELECT * FROM c WHERE c.kind = 'event'"
 

@@ -42,6 +42,7 @@ DUE = (
 )
 # One range of the primary key: a second lower bound would have SQLite begin each page at the range's start.
 PAGE = f"{LEASE} WHERE (owner, id) > (?, ?) AND owner <= ? AND state != 'released' ORDER BY owner, id LIMIT ?"
+COUNT = "SELECT count(*) FROM (SELECT 1 FROM leases WHERE owner > ? AND owner < ? AND state != 'released' LIMIT ?)"
 HOLDER = "SELECT owner, revoked_at, etag, rest FROM holders"
 LAST = "\x7f"  # behind every owner's key, which is printable ASCII
 
@@ -110,6 +111,9 @@ class SqliteStore:
             return leases_from(map(_item, rows)), f"{owner}/{id}" if len(rows) == limit else ""
 
         return await self._reader.read(PAGE, (*after, last, limit), page)
+
+    async def count(self, tenant: str, most: int) -> int:
+        return await self._reader.read(COUNT, (f"{tenant}/", f"{tenant}/{LAST}", most), lambda rows: int(rows[0][0]))
 
     async def events(self, owner: Owner) -> Sequence[Event]:
         def events(rows: list[Row]) -> list[Event]:

@@ -1,8 +1,9 @@
 """The parts of a control plane that act together, as one argument."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.domain.policy import Policy
+from shared.domain.starts import Starts
 from shared.ports.archives import Archives
 from shared.ports.clock import Clock
 from shared.ports.cluster import Cluster
@@ -22,7 +23,7 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Control:
     """Store, cluster, the way to post looks, keys, clock and policy, where archives are kept (None: nowhere),
-    and the pool of spares.
+    the pool of spares, and the places for databases that are being started.
     """
 
     leases: Leases
@@ -33,3 +34,4 @@ class Control:
     policy: Policy
     archives: Archives | None = None
     pool: Pool = Pool()
+    starts: Starts = field(default_factory=Starts)

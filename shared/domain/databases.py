@@ -6,7 +6,7 @@ from math import ceil
 
 from shared.domain import adoption, archiving, credentials
 from shared.domain.control import Control
-from shared.domain.errors import Conflict, Fenced, NotReady, StoreUnavailable
+from shared.domain.errors import Conflict, Fenced, NotReady, StoreUnavailable, TooMany
 from shared.domain.leases import Lease, Owner, State, new_generation
 from shared.domain.lifecycle import Seen, decide, expires_at
 from shared.domain.look import carry_on, look
@@ -25,23 +25,33 @@ async def create(control: Control, owner: Owner) -> str:
     """The data source of this owner's database, made or woken if it must be.
 
     Raises NotReady when that takes longer than an answer may (the next call goes on with the same
-    life) or when the cluster says why it cannot be; StoreUnavailable, ClusterUnavailable.
+    life) or when the cluster says why it cannot be; TooMany where others are before it or its tenant
+    has as many as it may; StoreUnavailable, ClusterUnavailable.
     """
     try:
         async with asyncio.timeout(control.policy.answer):
-            conflicts = 0
-            while True:
-                try:
-                    lease = await control.leases.get(owner, ID)
-                    if lease is not None and lease.state is State.RUNNING:
-                        return data_source(control, lease)
-                    await _further(control, owner, lease)
-                except (Conflict, Fenced):
-                    # Somebody else was first: read again what became of it. A read may lag behind.
-                    await asyncio.sleep(min(0.005 * conflicts, 0.5))
-                    conflicts += 1
+            lease = await control.leases.get(owner, ID)
+            if lease is not None and lease.state is State.RUNNING:
+                return data_source(control, lease)
+            async with control.starts.place(owner, control.policy.answer / 2):
+                return await _started(control, owner, lease)
     except TimeoutError as error:
         raise NotReady("the database is not ready yet; ask again", retry_after=5) from error
+
+
+async def _started(control: Control, owner: Owner, lease: Lease | None) -> str:
+    """The data source once the database runs, beginning with `lease`, which a wait may have made old."""
+    conflicts = 0
+    while True:
+        try:
+            await _further(control, owner, lease)
+        except (Conflict, Fenced):
+            # Somebody else was first: read again what became of it. A read may lag behind.
+            await asyncio.sleep(min(0.005 * conflicts, 0.5))
+            conflicts += 1
+        lease = await control.leases.get(owner, ID)
+        if lease is not None and lease.state is State.RUNNING:
+            return data_source(control, lease)
 
 
 def data_source(control: Control, lease: Lease) -> str:
@@ -57,6 +67,7 @@ async def _further(control: Control, owner: Owner, lease: Lease | None) -> None:
     deadline, claim = began + control.policy.act, now + control.policy.claim
     match lease.state if lease else None:
         case None | State.RELEASED:
+            await _check_quota(control, owner)
             made = new_life(control, owner, lease, now, claim)
             if made.archive is None:
                 made = replace(made, adopts=await adoption.offered(control, made))
@@ -75,6 +86,13 @@ async def _further(control: Control, owner: Owner, lease: Lease | None) -> None:
     looked = await carry_on(control, written, Seen(), ACTOR, deadline, wait=True)
     if looked.failure:
         raise NotReady(looked.failure, retry_after=10)
+
+
+async def _check_quota(control: Control, owner: Owner) -> None:
+    """Raises TooMany where the tenant has its share; what others make at this moment is not counted."""
+    most = control.policy.tenant_databases
+    if most and await control.leases.count(owner.tenant, most) >= most:
+        raise TooMany(f"your tenant has {most} databases, and may not have more; end one", retry_after=60)
 
 
 async def _join(control: Control, lease: Lease, now: float) -> None:

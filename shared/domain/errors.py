@@ -7,6 +7,7 @@ PlaygroundError
 ├── NotFound             there is no such thing, or it is somebody else's
 ├── NotAllowed           as it is now, that cannot be done with it
 ├── PreconditionFailed   it has changed since the caller saw it
+├── TooMany              this caller, or its tenant, asks for more than its share
 ├── NotReady             it is being made; ask again
 ├── Conflict             the store's item is not what the caller read
 ├── Fenced               a later step was here already
@@ -51,6 +52,10 @@ class NotAllowed(PlaygroundError):
 
 class PreconditionFailed(PlaygroundError):
     """The thing is not of a revision that the caller said it must be."""
+
+
+class TooMany(PlaygroundError):
+    """Its caller has had its share for now; `retry_after` (seconds) says when to ask again."""
 
 
 class NotReady(PlaygroundError):

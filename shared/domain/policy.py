@@ -28,6 +28,7 @@ class Policy:
     * `archives`: whether there is a place where content can be stored before storage is deleted.
     * `kept`: how long what was stored is kept.
     * `task`: how long storing or fetching it may take; the credential for that ends then, too.
+    * `tenant_databases`: how many a tenant may have at once (0: any number).
     * `delete_without_archive`: whether storage may go when retention is over though `archives` is not.
     """
 
@@ -46,6 +47,7 @@ class Policy:
     kept: float = 30 * DAY
     task: float = HOUR
     delete_without_archive: bool = False
+    tenant_databases: int = 0
 
     def backoff(self, attempts: int) -> float:
         """How long to wait after `attempts` looks in a row that got nowhere: 3 s doubling to 5 min."""

@@ -67,6 +67,12 @@ def duration(text: str) -> float:
     return seconds
 
 
+def number(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,6}", text):
+        raise ValueError("write a whole number")
+    return int(text)
+
+
 def count(text: str) -> int:
     if not re.fullmatch("[0-9]{1,3}", text) or int(text) > 100:
         raise ValueError("write a whole number from 0 to 100")

@@ -51,6 +51,7 @@ TABLE: dict[type[Exception], Problem] = {
     errors.PreconditionFailed: Problem(412, "precondition-failed", "It has changed meanwhile"),
     TooLarge: Problem(413, "too-large", "The request is too large"),
     HeadTooLarge: Problem(431, "head-too-large", "The request's line and headers are too large"),
+    errors.TooMany: Problem(429, "too-many", "More than your share"),
     errors.NotReady: Problem(503, "not-ready", "Not ready yet"),
     errors.Conflict: Problem(503, "conflict", "Somebody else changed this at the same time"),
     errors.Fenced: Problem(503, "conflict", "Somebody else changed this at the same time"),
@@ -88,6 +89,6 @@ def document(error: Exception) -> dict[str, Any]:
 def answer(error: Exception) -> func.HttpResponse:
     """A function's answer to an error."""
     told, headers = document(error), {"Cache-Control": "no-store"}
-    if told["status"] == 503:
+    if told["status"] in (429, 503):
         headers["Retry-After"] = str(getattr(error, "retry_after", None) or 5)
     return func.HttpResponse(json.dumps(told), status_code=told["status"], mimetype=CONTENT_TYPE, headers=headers)

@@ -26,6 +26,7 @@ from shared.edge.config import (
     flag,
     names,
     networks,
+    number,
     one_of,
     optional,
     schedule,
@@ -91,6 +92,19 @@ PUBLIC_URL = Setting(
     "PLAYGROUND_PUBLIC_URL", optional(URL), "",
     "base URL that who enrolls is told to use; unset: the canary's",
 )  # fmt: skip
+
+# What is one's share
+USER_RATE = Setting("PLAYGROUND_USER_RATE", number, "20", "requests a second of one user, besides beats; 0: any number")
+TENANT_RATE = Setting(
+    "PLAYGROUND_TENANT_RATE", number, "1000", "requests a second of all of a tenant, besides beats; 0: any number"
+)
+TENANT_DATABASES = Setting(
+    "PLAYGROUND_TENANT_DATABASES", number, "0", "databases that a tenant may have, asleep or not; 0: any number"
+)
+STARTS = Setting("PLAYGROUND_STARTS", number, "64", "databases that one server starts at once; 0: any number")
+TENANT_STARTS = Setting(
+    "PLAYGROUND_TENANT_STARTS", number, "32", "databases of one tenant that one server starts at once; 0: any number"
+)
 
 # The cluster
 KUBECONFIG = Setting("PLAYGROUND_KUBECONFIG", str, "", "kubeconfig of the cluster; unset: the pod's own account")
@@ -170,6 +184,7 @@ def policy(environment: Mapping[str, str]) -> Policy:
         longest_hold=LONGEST_HOLD.read(environment), silence=SILENCE.read(environment),
         start_timeout=START_TIMEOUT.read(environment), delete_without_archive=DELETE_WITHOUT_ARCHIVE.read(environment),
         archives=ARCHIVE_AT.read(environment) != "none", kept=ARCHIVE_KEPT.read(environment),
+        tenant_databases=TENANT_DATABASES.read(environment),
     )  # fmt: skip
     if chosen.silence < 2 * PLUGIN_INTERVAL:
         raise SettingError(f"{SILENCE.name} must be at least 20 min: the notebook plugin beats every 10 min")

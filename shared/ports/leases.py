@@ -51,6 +51,9 @@ class Leases(Protocol):
         Whatever `after` says, nobody else's are found.
         """
 
+    async def count(self, tenant: str, most: int) -> int:
+        """How many leases a tenant has that are not released, counted up to `most`."""
+
     async def events(self, owner: Owner) -> Sequence[Event]:
         """An owner's events, oldest first: by `at`, then generation, then step."""
 

@@ -9,6 +9,7 @@ import azure.functions as func
 
 from shared.domain.holders import Holder
 from shared.domain.identity import Principal
+from shared.domain.rates import Rate, Rates
 from shared.domain.revocations import Revocations
 from shared.edge import settings
 from shared.edge.certificates import HEADER, Certificates, Source
@@ -45,12 +46,17 @@ async def _revocations() -> Revocations:
     return Revocations(revoked, clocks.clock)
 
 
+async def _rates() -> Rates:
+    return Rates(Rate(settings.USER_RATE.read(os.environ), settings.TENANT_RATE.read(os.environ)), clocks.clock)
+
+
 certificates = Once(_make)
+rates = Once(_rates)
 revocations = Once(_revocations, lambda opened: opened.close())
 
 
 async def identify(req: func.HttpRequest) -> Principal:
-    """The caller. Raises NotAuthenticated, and StoreUnavailable if it is not to be known who is revoked."""
+    """The caller. Raises NotAuthenticated, TooMany, and StoreUnavailable if it is not to be known who is revoked."""
     return await _identified(req, beat=False)
 
 
@@ -62,4 +68,6 @@ async def identify_beat(req: func.HttpRequest) -> Principal:
 async def _identified(req: func.HttpRequest, *, beat: bool) -> Principal:
     caller = (await certificates.get()).principal_from_header(req.headers.get(HEADER))
     await (await revocations.get()).check(caller, beat=beat)
+    if not beat:
+        (await rates.get()).take(caller)
     return caller

@@ -117,3 +117,13 @@ async def test_what_stays_is_listed_once_whatever_happens_meanwhile(store: Store
         if not after:
             break
     assert [seen.count(numbered(n).owner) for n in range(12)] == [1] * 12
+
+
+async def test_what_a_tenant_has_is_counted_and_nobody_elses(store: Store) -> None:
+    for number in range(7):
+        await create(store, numbered(number))
+    await create(store, numbered(7, state=State.RELEASED, gone_at=T0 + 1e6))
+    await create(store, a_lease(owner=Owner("default-2", "alice")))
+    await create(store, a_lease(owner=Owner("defaul", "alice")))
+    assert [await store.count("default", most) for most in (3, 7, 100)] == [3, 7, 7]
+    assert await store.count("nobody", 100) == 0

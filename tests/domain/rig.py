@@ -12,6 +12,7 @@ from shared.domain import databases
 from shared.domain.control import Control, Pool
 from shared.domain.leases import Lease, Owner, State
 from shared.domain.policy import Policy
+from shared.domain.starts import Starts
 from shared.manifests.mariadb import Spec
 from tests.doubles.kubernetes import Kubernetes
 from tests.doubles.memory import MemoryStore, Moment
@@ -62,7 +63,8 @@ NO_POOL = Pool()
 class Rig:
     """Store, cluster and what is between them; `dies_at` says at which of all awaits a process ends."""
 
-    def __init__(self, policy: Policy | None = None, *, auto: bool = True, pool: Pool = NO_POOL):
+    def __init__(self, policy: Policy | None = None, *, auto: bool = True, pool: Pool = NO_POOL,
+                 starts: Starts | None = None):  # fmt: skip
         self.clock, self.looks = LoopClock(), Posted()
         self.calls: Counter[str] = Counter()
         self.awaits = 0
@@ -74,7 +76,15 @@ class Rig:
         keys = KeyRing.parse(new_key())
         self.archives = MemoryArchives(self.kubernetes)
         self.control = Control(
-            self.store, self.cluster, self.looks, keys, self.clock, policy or Policy(), self.archives, pool
+            self.store,
+            self.cluster,
+            self.looks,
+            keys,
+            self.clock,
+            policy or Policy(),
+            self.archives,
+            pool,
+            starts or Starts(),
         )
 
     async def _store_gate(self, name: str, moment: Moment) -> None:

@@ -7,11 +7,12 @@ from contextlib import suppress
 import pytest
 
 from shared.domain import credentials, databases
-from shared.domain.errors import NotReady, StoreUnavailable
+from shared.domain.errors import NotReady, StoreUnavailable, TooMany
 from shared.domain.leases import Owner, State
-from shared.domain.look import look
+from shared.domain.look import look, look_now
 from shared.domain.policy import Policy
 from tests.domain.rig import Rig, virtual
+from tests.domain.steering import end
 from tests.doubles.kubernetes import Ticking
 from tests.samples import ALICE, T0, a_lease
 
@@ -296,3 +297,23 @@ async def again(rig: Rig) -> str:
         except NotReady as error:
             await asyncio.sleep(error.retry_after or 0)
     raise AssertionError("it never comes")
+
+
+@virtual
+async def test_a_tenant_has_no_more_databases_than_it_may_and_ending_one_makes_room():
+    rig = Rig(Policy(tenant_databases=2))
+    for name in ("alice", "bob"):
+        await rig.create(Owner("default", name))
+    with pytest.raises(TooMany, match="2 databases"):
+        await rig.create(Owner("default", "carol"))
+    assert rig.store.peek(Owner("default", "carol"), "database") is None
+    assert await rig.create(ALICE), "what there is is given"
+    assert await rig.create(Owner("other", "carol")), "another tenant has its own"
+    await end(rig, purge=True)
+    rig.clock.turn(31)
+    while rig.lease().state is not State.RELEASED:
+        rig.clock.turn(6)
+        await look_now(rig.control, ALICE, "database")
+    assert await rig.create(Owner("default", "carol"))
+    with pytest.raises(TooMany):
+        await rig.create(ALICE)

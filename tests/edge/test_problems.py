@@ -20,7 +20,7 @@ OWN = [kind for kind in ALL if problems.answer(kind("")).status_code == 500] + [
     errors.ArchiveUnavailable,
     errors.AuthorityUnavailable,
 ]
-BUSY = [kind for kind in ALL if problems.answer(kind("")).status_code == 503]
+BUSY = [kind for kind in ALL if problems.answer(kind("")).status_code in (429, 503)]
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -34,7 +34,7 @@ def plan(container: Container, body: Item) -> Item:
             "orderByExpressions": [f"c.{ordered}"] if ordered else [],
             "groupByExpressions": [], "groupByAliases": [], "aggregates": [], "groupByAliasToAggregateType": {},
             "rewrittenQuery": query.plan() if ordered else body["query"],
-            "hasSelectValue": False, "hasNonStreamingOrderBy": False,
+            "hasSelectValue": bool(query.value), "hasNonStreamingOrderBy": False,
         },
         "queryRanges": [{"min": "", "max": "FF", "isMinInclusive": True, "isMaxInclusive": False}],
     }  # fmt: skip
@@ -72,4 +72,6 @@ def answer(container: Container, body: Item, partition: str | None, range: int |
         return [
             {"_rid": item["_rid"], "orderByItems": [{"item": item[query.order_by]}], "payload": item} for item in page
         ], token
+    if query.value:
+        return [item[query.value] for item in page], token
     return page, token

@@ -1,6 +1,7 @@
 """The few queries the stand-in knows, parsed strictly: whatever else comes is a 400.
 
     SELECT * FROM c [WHERE condition] [ORDER BY c.name]
+    SELECT VALUE c.name FROM c [WHERE condition]
     FROM c WHERE condition                                            (the predicate of a patch)
     SELECT c._rid, [{"item": c.name}] AS orderByItems, c AS payload FROM c WHERE … ORDER BY c.name
 
@@ -14,7 +15,7 @@ A comparison with a property that is missing or has another type is undefined, s
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.doubles.cosmos_server.refusals import Refused
@@ -54,6 +55,7 @@ class Query:
     order_by: str = ""
     rewritten: bool = False
     where_text: str = ""
+    value: str = ""  # the property that is all there is to come of each item
 
     def finds(self, item: dict[str, Any]) -> bool:
         return (not self.order_by or self.order_by in item) and all(c.holds(item) for c in self.where)
@@ -73,6 +75,9 @@ def parse_query(text: str, parameters: dict[str, Any]) -> Query:
     parser = _Parser(text, parameters)
     parser.word("SELECT")
     listed = ""
+    if parser.take("word", "VALUE"):
+        value = parser.need("property")
+        return replace(parser.from_where(order=False), value=value)
     if not parser.take("mark", "*"):
         listed = parser.rewritten_list()
     query = parser.from_where(order=True)
