@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from selfhost import server, timers
-from shared.domain import reaper, reconcile
+from shared.domain import pool, reaper, reconcile
 from shared.domain.errors import PlaygroundError
 from shared.domain.leases import Owner
 from shared.wiring import clocks, cluster, hearing, store
@@ -81,12 +81,19 @@ class Watched:
 
 
 def in_the_store(operation: str, *arguments: Any) -> str:
-    """`create lease`, `write <state>` for a transition, `rewrite lease` for a claim or a result without one."""
+    """`create lease`, `write <state>` for a transition, `rewrite lease` for a claim or a result without one.
+
+    Of these, `take spare` writes who is to have it, and `become spare` gives its life to an owner's lease.
+    """
     match operation, arguments:
         case "create", _:
             return "create lease"
         case "replace", (lease, event) if event is not None:
             return f"write {lease.state}"
+        case "replace", (lease, *_) if lease.adopter:
+            return "take spare"
+        case "replace", (lease, *_) if lease.adopts.endswith(lease.generation):
+            return "become spare"
         case "replace", _:
             return "rewrite lease"
     return operation
@@ -214,6 +221,7 @@ def main() -> int:
     ByHand.path = options.control
     timers.Timers = ByHand  # type: ignore[misc]
     reaper.reap, reconcile.reconcile = keep(reaper.reap), keep(reconcile.reconcile)
+    pool.refill = keep(pool.refill)
     watch(store.store, in_the_store)
     watch(cluster.cluster, on_the_cluster)
     watch(cluster.api, at_the_api)

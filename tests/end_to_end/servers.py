@@ -88,6 +88,7 @@ class Server:
             "PLAYGROUND_REAP_SCHEDULE": NEVER,
             "PLAYGROUND_RECONCILE_SCHEDULE": NEVER,
             "PLAYGROUND_CANARY_SCHEDULE": NEVER,
+            "PLAYGROUND_REFILL_SCHEDULE": NEVER,
         }
         return foreign_environment() | own | self.settings
 
@@ -187,6 +188,11 @@ class Server:
     def reconcile(self) -> dict[str, Any]:
         compared: dict[str, Any] = self.tell("fire", "reconcile_cluster")
         return compared
+
+    def refill(self) -> dict[str, Any]:
+        """One pass over the pool of spares."""
+        done: dict[str, Any] = self.tell("fire", "refill_pool")
+        return done
 
     def turn(self, seconds: float) -> None:
         """Time passes in which nobody listened."""
