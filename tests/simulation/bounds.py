@@ -72,8 +72,7 @@ class Bounds(Invariants):
 
     def excuse(self, owner: Owner | None, since: float) -> float:
         zero = self.now - self.loop.time()
-        number = int(owner.user.rpartition("-")[2]) if owner else -1
-        return self.weather.excuse(number, since - zero, self.loop.time())
+        return self.weather.excuse(number(owner), since - zero, self.loop.time())
 
     def within(self, owner: Owner | None, since: float, seconds: float) -> bool:
         """Whether no more than so many seconds that count have passed."""
@@ -153,3 +152,9 @@ class Bounds(Invariants):
                 self.breaks(user.owner, answer)
             elif not answer:
                 self.breaks(user.owner, AssertionError("nobody gives it a database"))
+
+
+def number(owner: Owner | None) -> int:
+    """Which of the users it is; -1 for nobody of them."""
+    kind, _, which = owner.user.partition("-") if owner else ("", "", "")
+    return int(which) if kind == "user" else -1

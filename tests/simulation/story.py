@@ -40,11 +40,11 @@ class Story:
         told = [(owner.key, line) for owner, lines in self._of.items() for line in lines]
         return hashlib.sha256(repr((self.events, told)).encode()).hexdigest()
 
-    def tell(self, owner: Owner, troubles: list[tuple[float, str]]) -> str:
-        """The lines about an owner, among them the troubles of that time."""
+    def tell(self, owner: Owner, troubles: list[tuple[float, float, str]]) -> str:
+        """The lines about an owner, among them the troubles (begin, end, what) of that time."""
         lines = list(self._of[owner])
         begin = lines[0].at if lines else 0.0
-        between = [Line(at, at, f"--- {what}") for at, what in troubles if at >= begin]
+        between = [Line(at, at, f"--- {what}") for at, end, what in troubles if end >= begin]
         told = sorted([*lines, *between], key=lambda line: line.at)[-LINES:]
         return "\n".join(f"  {instant(line.at)}  {line.what}{_again(line)}" for line in told)
 

@@ -125,8 +125,10 @@ class Weather:
         own = self._of[owner].seconds(since, now) if owner in self._of else 0.0
         return self.excused.seconds(since, now) + own
 
-    def told(self) -> list[tuple[float, str]]:
-        return [(trouble.begin, str(trouble)) for trouble in self.all if trouble.kind not in UNTOLD]
+    def told(self, owner: int, now: float) -> list[tuple[float, float, str]]:
+        """What has befallen this owner by now: begin, end, what."""
+        mine = [trouble for trouble in self.all if trouble.owner in (-1, owner) and trouble.kind not in UNTOLD]
+        return [(trouble.begin, trouble.end, str(trouble)) for trouble in mine if trouble.begin <= now]
 
 
 def _about(rng: random.Random, often: float) -> int:

@@ -17,6 +17,7 @@ from shared.ports.cluster import Life as MadeLife
 from tests.doubles.mariadb import Server
 from tests.model.invariants import UNSURE
 from tests.model.watched import Asked, Life, WorldClock, owned_task
+from tests.simulation.bounds import number
 from tests.simulation.instances import Instances
 from tests.simulation.parts import Lines, SimulatedStore, WatchedCluster, WatchedMachines
 from tests.simulation.story import Story
@@ -161,7 +162,8 @@ class Simulation(Instances):
     def breaks(self, owner: Owner | None, error: BaseException) -> None:
         if self.broken is None:
             self.broken = error
-            self.tale = self.story.tell(owner, self.weather.told()) if owner else ""
+            if owner is not None:
+                self.tale = self.story.tell(owner, self.weather.told(number(owner), self.loop.time()))
             self.over.set_result(None)
 
     # --- the whole of it
