@@ -48,6 +48,13 @@ def _instant(value: Any) -> Any:
         raise PydanticCustomError("instant", "write an instant with its zone: 2027-01-15T18:00:00+01:00") from None
 
 
+def _digits(value: Any) -> Any:
+    """As a query writes a number: the library would also read 1_0, +1, 1.0, and one between blanks."""
+    if isinstance(value, str) and not re.fullmatch("-?[0-9]{1,9}", value):
+        raise PydanticCustomError("digits", "input should be a valid integer, in digits")
+    return value
+
+
 def _one_line(text: str) -> str:
     if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
         raise PydanticCustomError("one_line", "write one line without control characters")
@@ -73,7 +80,7 @@ class Page(Asked):
     """Which part of a list."""
 
     after: tokens.Place = ""
-    limit: Annotated[int, Field(strict=False, ge=1, le=200)] = 100
+    limit: Annotated[int, Field(strict=False, ge=1, le=200), BeforeValidator(_digits)] = 100
 
 
 class Wished(Asked):

@@ -12,6 +12,7 @@ from tests.http.asserting import assert_problem, nothing_changes
 from tests.http.leases import etag, in_days, put
 from tests.http.ways import Called, Way
 
+LIKE_NUMBERS = ("1_0", "%2B5", "%205", "5%20", "%C2%A05", "5.0", "%D9%A5")
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 NOT_THERE = ("/nothing", "/Database", "/database%20", "/database%2F", "/data%2Fbase", "/%64%25", "/%2564atabase",
              "/database%00", "/" + "x" * 129, "/lease-database", "/%C3%A4", "/%FF", "/..%2Fdatabase")  # fmt: skip
@@ -213,6 +214,7 @@ async def test_a_list_is_chosen_by_kind_and_state(way: Way):
         ("limit=201", "limit: input should be less than or equal to 200"),
         ("limit=-1", "limit: "),
         ("limit=ten", "limit: input should be a valid integer"),
+        *((f"limit={text}", "limit: input should be a valid integer, in digits") for text in LIKE_NUMBERS),
         ("limit=1&limit=2", "limit: "),
         ("kind=session", "kind: input should be 'database'"),
         ("state=released", "state: input should be "),
