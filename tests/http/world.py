@@ -25,7 +25,8 @@ from tests.doubles.network import Fate, Request
 from tests.http import troubles
 
 WIRED = (control.control, looks.looks, cluster.cluster, cluster.api, store.store, sealing.sealer, policies.policy,
-         callers.certificates, callers.revocations, issuing.revocation_list, issuing.authority)  # fmt: skip
+         callers.certificates, callers.rates, callers.revocations,
+         issuing.revocation_list, issuing.authority)  # fmt: skip
 BEAT_ANSWER = databases.BEAT_ANSWER
 WRITES = ("create", "replace", "beat", "keep", "write")
 
