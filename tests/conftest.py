@@ -13,7 +13,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.xdist_group("cluster"))
-    items.sort(key=lambda item: "model" not in item.path.parts)
+    items.sort(key=lambda item: {"model", "simulation"}.isdisjoint(item.path.parts))
 
 
 @pytest.fixture(scope="session")

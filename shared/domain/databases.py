@@ -31,12 +31,20 @@ async def create(control: Control, owner: Owner) -> str:
     try:
         async with asyncio.timeout(control.policy.answer):
             lease = await control.leases.get(owner, ID)
-            if lease is not None and lease.state is State.RUNNING:
+            if lease is not None and lease.state is State.RUNNING and await _stays(control, lease):
                 return data_source(control, lease)
             async with control.starts.place(owner, control.policy.answer / 2):
                 return await _started(control, owner, lease)
     except TimeoutError as error:
         raise NotReady("the database is not ready yet; ask again", retry_after=5) from error
+
+
+async def _stays(control: Control, lease: Lease) -> bool:
+    """Whether a running database goes on running: who asks for one that is quiet has time until its first beat."""
+    if control.clock.now() - lease.beat_at < control.policy.silence:
+        return True
+    renewed = await beat(control.leases, control.looks, control.clock, control.policy, lease.owner)
+    return renewed.renewed and renewed.state == State.RUNNING
 
 
 async def _started(control: Control, owner: Owner, lease: Lease | None) -> str:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from shared.domain.policy import CLOCK_SKEW, DAY, MINUTE, PLUGIN_INTERVAL
 
 RECORD = "hearing"
-LONGEST_SILENCE = 2 * MINUTE  # between two canary beats; more is a gap
+LONGEST_SILENCE = 2 * MINUTE  # between two canary beats of one instance
+GAP = LONGEST_SILENCE + CLOCK_SKEW  # of two instances that take turns one may be so far ahead of the other
 REMEMBERED = 400 * DAY  # no period that counts silence may be longer
 GAPS = 100  # kept at most: those that are closest become one, so that we rather count as deaf
 
@@ -20,7 +21,7 @@ class Hearing:
     def heard(self, now: float) -> "Hearing":
         """What is known after the canary was heard `now`."""
         gaps = [gap for gap in self.gaps if gap[1] > now - REMEMBERED]
-        if now - self.heard_at > LONGEST_SILENCE:
+        if now - self.heard_at > GAP:
             gaps.append((self.heard_at, now))
         if len(gaps) > GAPS:
             closest = min(range(1, len(gaps)), key=lambda i: gaps[i][0] - gaps[i - 1][1])

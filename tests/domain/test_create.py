@@ -8,9 +8,11 @@ import pytest
 
 from shared.domain import credentials, databases
 from shared.domain.errors import NotReady, StoreUnavailable, TooMany
+from shared.domain.hearing import Hearing
 from shared.domain.leases import Owner, State
 from shared.domain.look import look, look_now
-from shared.domain.policy import Policy
+from shared.domain.policy import HOUR, MINUTE, Policy
+from shared.domain.reaper import reap
 from tests.domain.rig import Rig, virtual
 from tests.domain.steering import end
 from tests.doubles.kubernetes import Ticking
@@ -317,3 +319,17 @@ async def test_a_tenant_has_no_more_databases_than_it_may_and_ending_one_makes_r
     assert await rig.create(Owner("default", "carol"))
     with pytest.raises(TooMany):
         await rig.create(ALICE)
+
+
+@virtual
+async def test_who_was_just_given_a_database_has_time_until_its_first_beat():
+    rig = Rig()
+    await rig.create()
+    for wait in (31 * MINUTE, 31 * MINUTE, 10.5 * HOUR - 2 * MINUTE):
+        rig.clock.turn(wait)
+        if wait < HOUR:
+            await reap(rig.control, Hearing(rig.clock.now()))
+    assert await rig.create()
+    rig.clock.turn(32 * MINUTE)
+    await reap(rig.control, Hearing(rig.clock.now()))
+    assert rig.lease().state is State.RUNNING
