@@ -13,9 +13,10 @@ from selfhost.setup import Files
 from selfhost.steps import short, step
 
 LISTENING = re.compile(r"listening on (\S+)")
+OPEN = re.compile(r"open to all on (\S+)")
 REASON = "sqlflow_playground: "  # begins the server's last line, where it knows why it does not start
 IN_USE = "the port is in use"
-OTHER_PORT = "; end who has it, or take another: make run ARGS=--port=50053"
+OTHER_PORT = "; end who has it, or take another: make run ARGS='--port=50054 --open-port=50055'"
 COMPLAINT = re.compile(r"\S+ \S+ (?:WARNING|ERROR|CRITICAL) (\S+): (.+)")
 PROBE = "playground.probe"
 END = 15  # lines of a log that are shown
@@ -28,14 +29,16 @@ class Child:
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path):
         self.process = process
+        self.open_url = ""  # where who was invited enrolls
         self._log = log
 
     @classmethod
-    async def start(cls, files: Files, port: int, environment: Mapping[str, str], lock: Lock) -> "Child":
-        """Start it, holding the folder's lock as long as it lives. Raises OSError."""
+    async def start(cls, files: Files, ports: tuple[int, int], environment: Mapping[str, str], lock: Lock) -> "Child":
+        """Start it on its port and its open one, holding the folder's lock as long as it lives. Raises OSError."""
         certificate, key = files.pair("server")
         program = Path(sys.executable).with_name("sqlflow_playground")
-        options = [f"--port={port}", f"--ca_crt={files.ca}", f"--server_key={key}", f"--server_crt={certificate}"]
+        options = [f"--port={ports[0]}", f"--open_port={ports[1]}", f"--ca_crt={files.ca}"]
+        options += [f"--server_key={key}", f"--server_crt={certificate}"]
         with open(files.log, "wb") as log:  # noqa: ASYNC230
             process = await asyncio.create_subprocess_exec(
                 program, *options, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
@@ -49,6 +52,8 @@ class Child:
         with step(f"server, logging to {short(self._log)}"):
             assert self.process.stdout
             async for line in self.process.stdout:
+                if found := OPEN.match(line.decode()):
+                    self.open_url = found[1]
                 if LISTENING.match(line.decode()):
                     return
             code = await self.process.wait()

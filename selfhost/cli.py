@@ -22,14 +22,20 @@ app.command("enroll")(enroll_cli.command)
 
 
 @app.command()
-def run(folder: Folder = Path(".playground"), port: Annotated[int, typer.Option(min=1, max=65535)] = 50052) -> None:
+def run(
+    folder: Folder = Path(".playground"),
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 50052,
+    open_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="where who was invited enrolls; 0: any free one")
+    ] = 50053,
+) -> None:
     """Make what is missing, start the server, act once as a notebook would, and stay until Ctrl-C."""
     from selfhost.run import run as run_all
     from selfhost.setup import Files
 
     os.umask(0o077)
     with one_line_errors(folder):
-        raise typer.Exit(asyncio.run(run_all(Files(folder.absolute()), port)))
+        raise typer.Exit(asyncio.run(run_all(Files(folder.absolute()), port, open_port)))
 
 
 @app.command()

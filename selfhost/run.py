@@ -20,7 +20,7 @@ from shared.edge import config, settings
 LOOK = 1.0  # seconds between two looks at the terminal
 
 
-async def run(files: Files, port: int) -> int:
+async def run(files: Files, port: int, open_port: int) -> int:
     """Everything that is missing is made; ends with the server, on Ctrl-C. Returns its exit code.
 
     Raises CannotStart, CertificateProblem, SettingError, OSError, with one sentence that says what to do, and
@@ -31,10 +31,10 @@ async def run(files: Files, port: int) -> int:
     with on_signals(task.cancel):
         os.makedirs(files.folder, mode=0o700, exist_ok=True)
         with held(files.folder) as lock:
-            return await run_alone(files, port, lock)
+            return await run_alone(files, port, open_port, lock)
 
 
-async def run_alone(files: Files, port: int, lock: Lock) -> int:
+async def run_alone(files: Files, port: int, open_port: int, lock: Lock) -> int:
     """`run`, once nobody else does in that folder."""
     config.validate(os.environ)
     user, url = current_user(), f"https://127.0.0.1:{port}"
@@ -44,7 +44,7 @@ async def run_alone(files: Files, port: int, lock: Lock) -> int:
     environment = {**os.environ, **server_settings(files, url, os.environ)}
     await prepare_cluster(environment)
     remember(files, environment)
-    server = await Child.start(files, port, environment, lock)
+    server = await Child.start(files, (port, open_port), environment, lock)
     try:
         await server.listens()
         try:
@@ -54,6 +54,7 @@ async def run_alone(files: Files, port: int, lock: Lock) -> int:
         print(f"\nFor a notebook: SQLFLOW_JUPYTER_ENV_PATH={files.notebook} jupyter notebook")
         if not named:
             print(f"  but first set SQLFLOW_SERVER in {short(files.notebook)} to the address of your SQLFlow server")
+        print(f"For another user: playground certs invite user NAME --url {server.open_url}")
         print("The server goes on, reaping what nobody uses, until Ctrl-C; `make down` removes everything.", flush=True)
         return await until_it_ends(server)
     finally:

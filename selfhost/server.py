@@ -150,7 +150,10 @@ async def _serve(options: argparse.Namespace) -> None:
     try:
         host = f"[{options.host}]" if ":" in options.host else options.host
         if len(fronts) > 1:
-            opened = await fronts[0].start(options.host, options.open_port)
+            try:
+                opened = await fronts[0].start(options.host, options.open_port)
+            except CannotStart as error:
+                raise CannotStart(str(error).replace("--port=", "--open_port=")) from error
             print(f"open to all on https://{host}:{opened}", flush=True)
         port = await front.start(options.host, options.port)
         timers.start()

@@ -134,6 +134,8 @@ def server_settings(files: Files, url: str, environment: Mapping[str, str]) -> d
         settings.CANARY_CERT.name: str(certificate),
         settings.CANARY_KEY.name: str(key),
         settings.CANARY_CA.name: str(files.ca),
+        settings.ISSUER_CRT.name: str(files.ca),
+        settings.ISSUER_KEY.name: f"file:{files.ca.with_suffix('.key')}",
     }
     return {name: environment.get(name) or value for name, value in chosen.items()}
 

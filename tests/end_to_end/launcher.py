@@ -24,7 +24,7 @@ from selfhost import server, timers
 from shared.domain import pool, reaper, reconcile
 from shared.domain.errors import PlaygroundError
 from shared.domain.leases import Owner
-from shared.wiring import clocks, cluster, hearing, store
+from shared.wiring import clocks, cluster, hearing, issuing, store
 
 AUDIBLE = 100.0  # seconds from one canary beat to the next: fewer than a gap has
 
@@ -86,6 +86,8 @@ def in_the_store(operation: str, *arguments: Any) -> str:
     Of these, `take spare` writes who is to have it, and `become spare` gives its life to an owner's lease.
     """
     match operation, arguments:
+        case "keep", _:
+            return "keep holder"
         case "create", _:
             return "create lease"
         case "replace", (lease, event) if event is not None:
@@ -102,6 +104,11 @@ def in_the_store(operation: str, *arguments: Any) -> str:
 def on_the_cluster(operation: str, *arguments: Any) -> str:
     """The port's verbs: `start`, `stop`, `delete`, `status`, `wait_ready`, `evidence`."""
     return operation
+
+
+def by_the_ca(operation: str, *arguments: Any) -> str:
+    """`issue a certificate`, and whatever else the port has."""
+    return "issue a certificate" if operation == "issue" else operation
 
 
 def at_the_api(operation: str, *arguments: Any) -> str:
@@ -225,6 +232,7 @@ def main() -> int:
     watch(store.store, in_the_store)
     watch(cluster.cluster, on_the_cluster)
     watch(cluster.api, at_the_api)
+    watch(issuing.authority, by_the_ca)
     return server.main(rest)
 
 

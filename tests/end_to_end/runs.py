@@ -57,7 +57,7 @@ class Playground:
 
     def run(self, *command: Path, folder: Path | None = None, **settings: str) -> Run:
         """`playground run`, through another command if one is given."""
-        arguments = ["run", "--folder", folder or self.kept, "--port", str(self.port)]
+        arguments = ["run", "--folder", folder or self.kept, "--port", str(self.port), "--open-port", "0"]
         return self._start([*command, PLAYGROUND, *arguments], settings)
 
     def down(self) -> str:

@@ -44,6 +44,7 @@ class Server:
     namespace: Namespace
     settings: dict[str, str] = field(default_factory=dict)
     port: int = 0
+    open_port: int = 0
     offset: float = 0.0
     process: "subprocess.Popen[str] | None" = None
     _log: IO[bytes] | None = None
@@ -63,15 +64,17 @@ class Server:
         argv = [sys.executable, "-W", "error::ResourceWarning", "-m", "tests.end_to_end.launcher"]
         argv += [f"--control={self.folder / 'control'}", f"--offset={self.offset}", f"--port={self.port}"]
         argv += [f"--ca_crt={files / 'ca/ca.crt'}", f"--server_key={files / 'server/server.key'}"]
-        argv += [f"--server_crt={files / 'server/server.crt'}"]
+        argv += [f"--server_crt={files / 'server/server.crt'}", f"--open_port={self.open_port}"]
         self.process = subprocess.Popen(
             argv, cwd=ROOT, env=self.environment(), text=True, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
         )  # fmt: skip
         assert self.process.stdout
-        listening = re.fullmatch(r"listening on https://127\.0\.0\.1:(\d+)\n", self.process.stdout.readline())
-        assert listening, f"it did not start: {self.log()[-2000:]}"
-        self.port = int(listening[1])
+        for name, begins in (("open_port", "open to all"), ("port", "listening")):
+            line = self.process.stdout.readline()
+            said = re.fullmatch(rf"{begins} on https://127\.0\.0\.1:(\d+)\n", line)
+            assert said, f"it did not start: {self.log()[-2000:]}"
+            setattr(self, name, int(said[1]))
 
     def environment(self) -> dict[str, str]:
         cluster = self.namespace.cluster
@@ -85,6 +88,8 @@ class Server:
             "PLAYGROUND_DATABASE_STORAGE": "256Mi",
             "PLAYGROUND_CLIENT_NETWORKS": ",".join(cluster.client_networks),
             "PLAYGROUND_PROBE": "false",
+            "PLAYGROUND_ISSUER_KEY": f"file:{self.folder / 'key_store/ca/ca.key'}",
+            "PLAYGROUND_ISSUER_CRT": str(self.folder / "key_store/ca/ca.crt"),
             "PLAYGROUND_REAP_SCHEDULE": NEVER,
             "PLAYGROUND_RECONCILE_SCHEDULE": NEVER,
             "PLAYGROUND_CANARY_SCHEDULE": NEVER,

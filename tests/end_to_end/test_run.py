@@ -180,7 +180,7 @@ def test_a_port_in_use_is_one_sentence(playground):
         assert run.process.wait(60) == 1
     address = f"--host=127.0.0.1 --port={playground.port}"
     said = f"playground: the server did not start: {address}: the port is in use; end who has it, or take another: "
-    assert sentence(run) == said + "make run ARGS=--port=50053"
+    assert sentence(run) == said + "make run ARGS='--port=50054 --open-port=50055'"
 
 
 @pytest.mark.parametrize("content", [None, "no: kubeconfig\n", "{"])

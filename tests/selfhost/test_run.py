@@ -82,7 +82,7 @@ def play(files: Files, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("PLAYED", played or "pass")
         monkeypatch.setenv("BEGUN", begun or "pass")
         async with asyncio.timeout(60):
-            return await run.run(files, port)
+            return await run.run(files, port, 0)
 
     return play
 
