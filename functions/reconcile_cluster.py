@@ -5,6 +5,7 @@ import logging
 import azure.functions as func
 
 from shared.domain.reconcile import reconcile
+from shared.edge import observing
 from shared.wiring import schedules
 from shared.wiring.control import control
 from shared.wiring.hearing import hearing
@@ -15,6 +16,7 @@ log = logging.getLogger("playground.reconcile")
 
 @bp.function_name("reconcile_cluster")
 @bp.timer_trigger("timer", schedule=schedules.reconcile, use_monitor=False)
+@observing.fired
 async def reconcile_cluster(timer: func.TimerRequest) -> None:
     """One pass in both directions."""
     compared = await reconcile(await control.get(), await hearing())

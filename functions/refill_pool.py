@@ -5,6 +5,7 @@ import logging
 import azure.functions as func
 
 from shared.domain.pool import refill
+from shared.edge import observing
 from shared.wiring import schedules
 from shared.wiring.control import control
 
@@ -14,6 +15,7 @@ log = logging.getLogger("playground.pool")
 
 @bp.function_name("refill_pool")
 @bp.timer_trigger("timer", schedule=schedules.refill, use_monitor=False)
+@observing.fired
 async def refill_pool(timer: func.TimerRequest) -> None:
     """One pass; where there is to be no pool it costs one query."""
     done = await refill(await control.get())

@@ -5,6 +5,8 @@ from importlib import resources
 
 import azure.functions as func
 
+from shared.edge import observing
+
 bp = func.Blueprint()
 
 DOCUMENT = resources.files("shared.edge").joinpath("openapi.json").read_bytes()  # written by scripts/openapi.py
@@ -14,6 +16,7 @@ HEADERS = {"ETag": ETAG, "Cache-Control": "no-cache"}
 
 @bp.function_name("show_openapi")
 @bp.route("openapi.json", methods=["GET"])
+@observing.answered
 async def show_openapi(req: func.HttpRequest) -> func.HttpResponse:
     """Tells nothing that the source does not, so it asks nobody for a certificate; 304 to who has it already."""
     seen = req.headers.get("If-None-Match", "")

@@ -47,12 +47,17 @@ described here are ignored, and a parameter of the query that is empty counts as
 PROBLEM = {
     "description": "RFC 9457.",
     "type": "object",
-    "required": ["type", "title", "status", "detail"],
+    "required": ["type", "title", "status", "detail", "trace_id"],
     "properties": {
         "type": {"type": "string", "format": "uri"},
         "title": {"type": "string", "description": "The same for every problem of this type."},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "What is wrong, for people."},
+        "trace_id": {
+            "type": "string",
+            "pattern": "^[0-9a-f]{32}$",
+            "description": "The trace of this request (W3C): the caller's, where it sent a `traceparent`.",
+        },
     },
 }
 ETAG = {"required": True, "schema": {"type": "string"}}

@@ -2,10 +2,14 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from shared.domain.errors import PlaygroundError
 from shared.domain.leases import Owner
+from shared.edge import observing, tracing
+from shared.ports import metrics
+from shared.ports.telemetry import Reach
 
 log = logging.getLogger("playground.look")
 
@@ -18,7 +22,7 @@ class InProcessLooks:
 
     def __init__(self, look: Callable[[Owner, str], Awaitable[object]]):
         self._look = look
-        self._queue: asyncio.Queue[tuple[Owner, str]] = asyncio.Queue(WAITING)
+        self._queue: asyncio.Queue[tuple[Owner, str, str, float]] = asyncio.Queue(WAITING)
         self._posted: set[tuple[Owner, str]] = set()
         self._workers: list[asyncio.Task[None]] = []
 
@@ -27,7 +31,8 @@ class InProcessLooks:
             self._workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
         if (owner, id) not in self._posted and not self._queue.full():
             self._posted.add((owner, id))
-            self._queue.put_nowait((owner, id))
+            self._queue.put_nowait((owner, id, tracing.traceparent(), time.monotonic()))
+            observing.telemetry.tell(metrics.POSTED, 1)
 
     async def close(self) -> None:
         """Drop what is posted: all of it is due, so the next start finds it."""
@@ -38,11 +43,16 @@ class InProcessLooks:
 
     async def _work(self) -> None:
         while True:
-            owner, id = await self._queue.get()
+            owner, id, traceparent, posted_at = await self._queue.get()
             self._posted.discard((owner, id))
-            try:
-                await self._look(owner, id)
-            except PlaygroundError as error:
-                log.warning("look at %s of %s failed: %s", id, owner.key, error)
-            except Exception:  # a bug in one look must not end the worker for everybody else
-                log.exception("look at %s of %s failed", id, owner.key)
+            observing.telemetry.tell(metrics.WAITED, time.monotonic() - posted_at)
+            with tracing.entered(traceparent), observing.telemetry.span("look_at_lease", Reach.CONSUMER):
+                await self._one(owner, id)
+
+    async def _one(self, owner: Owner, id: str) -> None:
+        try:
+            await self._look(owner, id)
+        except PlaygroundError as error:
+            log.warning("look at %s of %s failed: %s", id, owner.key, error)
+        except Exception:  # a bug in one look must not end the worker for everybody else
+            log.exception("look at %s of %s failed", id, owner.key)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 from base64 import b64encode
 
 from azure.core.credentials import AzureNamedKeyCredential
@@ -12,7 +13,10 @@ from azure.identity.aio import DefaultAzureCredential
 from azure.storage.queue.aio import QueueClient
 
 from shared.domain.leases import Owner
+from shared.edge import observing, tracing
 from shared.edge.messages import encode
+from shared.ports import metrics
+from shared.ports.telemetry import SILENT
 
 NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*")
 type Credential = AsyncTokenCredential | AzureNamedKeyCredential
@@ -53,6 +57,7 @@ class QueueLooks:
         if self._closed or len(self._sending) >= SENDING:
             self._lose("this process is ending" if self._closed else f"{SENDING} are under way already")
             return
+        observing.telemetry.tell(metrics.POSTED, 1)
         task = asyncio.create_task(self._send(owner, id))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
@@ -72,7 +77,7 @@ class QueueLooks:
         try:
             async with asyncio.timeout(LONGEST):
                 # As base64, which is what Azure's host expects of a message unless host.json says otherwise.
-                message = b64encode(encode(owner, id).encode()).decode()
+                message = b64encode(encode(owner, id, *_carried()).encode()).decode()
                 await self._queue.send_message(message, time_to_live=KEPT)
         except (AzureError, TimeoutError) as error:
             self._lose(reason(error))
@@ -88,6 +93,12 @@ class QueueLooks:
         if not self._lost:
             log.warning("looks cannot be posted to the queue %s: %s", self._queue.queue_name, why)
         self._lost += 1
+
+
+def _carried() -> tuple[str, float]:
+    """Which trace a look belongs to and when it was asked for, where anybody wants to know."""
+    traceparent = "" if observing.telemetry is SILENT else tracing.traceparent()
+    return traceparent, time.time()
 
 
 def connect(url: str, queue: str, credential: Credential, patience: float) -> QueueClient:

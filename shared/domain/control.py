@@ -10,6 +10,7 @@ from shared.ports.cluster import Cluster
 from shared.ports.leases import Leases
 from shared.ports.looks import Looks
 from shared.ports.sealer import Sealer
+from shared.ports.telemetry import SILENT, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Control:
     """Store, cluster, the way to post looks, keys, clock and policy, where archives are kept (None: nowhere),
-    the pool of spares, and the places for databases that are being started.
+    the pool of spares, the places for databases that are being started, and who is told of it all.
     """
 
     leases: Leases
@@ -35,3 +36,4 @@ class Control:
     archives: Archives | None = None
     pool: Pool = Pool()
     starts: Starts = field(default_factory=Starts)
+    telemetry: Telemetry = SILENT

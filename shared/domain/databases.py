@@ -6,6 +6,7 @@ from math import ceil
 
 from shared.domain import adoption, archiving, credentials
 from shared.domain.control import Control
+from shared.domain.creating import Creating
 from shared.domain.errors import Conflict, Fenced, NotReady, StoreUnavailable, TooMany
 from shared.domain.leases import Lease, Owner, State, new_generation
 from shared.domain.lifecycle import Seen, decide, expires_at
@@ -29,12 +30,14 @@ async def create(control: Control, owner: Owner) -> str:
     has as many as it may; StoreUnavailable, ClusterUnavailable.
     """
     try:
-        async with asyncio.timeout(control.policy.answer):
-            lease = await control.leases.get(owner, ID)
-            if lease is not None and lease.state is State.RUNNING and await _stays(control, lease):
-                return data_source(control, lease)
-            async with control.starts.place(owner, control.policy.answer / 2):
-                return await _started(control, owner, lease)
+        with Creating(control.telemetry, control.clock) as creating:
+            async with asyncio.timeout(control.policy.answer):
+                lease = await control.leases.get(owner, ID)
+                if lease is not None and lease.state is State.RUNNING and await _stays(control, lease):
+                    return data_source(control, lease)
+                async with control.starts.place(owner, control.policy.answer / 2):
+                    creating.begins(lease)
+                    return await _started(control, owner, lease, creating)
     except TimeoutError as error:
         raise NotReady("the database is not ready yet; ask again", retry_after=5) from error
 
@@ -47,12 +50,12 @@ async def _stays(control: Control, lease: Lease) -> bool:
     return renewed.renewed and renewed.state == State.RUNNING
 
 
-async def _started(control: Control, owner: Owner, lease: Lease | None) -> str:
+async def _started(control: Control, owner: Owner, lease: Lease | None, creating: Creating) -> str:
     """The data source once the database runs, beginning with `lease`, which a wait may have made old."""
     conflicts = 0
     while True:
         try:
-            await _further(control, owner, lease)
+            await _further(control, owner, lease, creating)
         except (Conflict, Fenced):
             # Somebody else was first: read again what became of it. A read may lag behind.
             await asyncio.sleep(min(0.005 * conflicts, 0.5))
@@ -68,7 +71,7 @@ def data_source(control: Control, lease: Lease) -> str:
     return f"mysql://{credentials.USER}:{password}@tcp({lease.address})/?maxAllowedPacket=0"
 
 
-async def _further(control: Control, owner: Owner, lease: Lease | None) -> None:
+async def _further(control: Control, owner: Owner, lease: Lease | None, creating: Creating) -> None:
     """Bring what is not running one step closer to it, or wait for who is at it."""
     began = asyncio.get_running_loop().time()
     now = control.clock.now()
@@ -92,6 +95,8 @@ async def _further(control: Control, owner: Owner, lease: Lease | None) -> None:
             await _join(control, lease, now)
             return
     looked = await carry_on(control, written, Seen(), ACTOR, deadline, wait=True)
+    if written.state is State.PENDING:
+        creating.made(written, looked.lease)
     if looked.failure:
         raise NotReady(looked.failure, retry_after=10)
 

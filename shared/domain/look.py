@@ -23,6 +23,7 @@ from shared.domain.hearing import DEAF, Hearing
 from shared.domain.leases import Lease, Owner, State
 from shared.domain.lifecycle import Act, Seen, Step, decide, told
 from shared.domain.moves import write
+from shared.ports import metrics
 from shared.ports.cluster import Outcome, Status
 
 log = logging.getLogger("playground.look")
@@ -50,10 +51,17 @@ async def look(
     """
     began, now = asyncio.get_running_loop().time(), control.clock.now()
     thorough = thorough or lease.look_by <= now
-    claimed = await control.leases.replace(lease.claimed(now + control.policy.claim))
-    deadline = began + control.policy.act
-    seen = await observe(control, claimed, deadline, hearing=hearing, thorough=thorough)
-    return await carry_on(control, claimed, seen, actor, deadline, wait=wait)
+    try:
+        with control.telemetry.span("look"):
+            claimed = await control.leases.replace(lease.claimed(now + control.policy.claim))
+            deadline = began + control.policy.act
+            with control.telemetry.span("evidence"):
+                seen = await observe(control, claimed, deadline, hearing=hearing, thorough=thorough)
+            return await carry_on(control, claimed, seen, actor, deadline, wait=wait)
+    except Exception as error:
+        outcome = "lost" if isinstance(error, (Conflict, Fenced)) else "failed"
+        control.telemetry.tell(metrics.LOOKS, 1, actor, "unknown", lease.state, lease.state, outcome)
+        raise
 
 
 async def observe(
@@ -89,7 +97,8 @@ async def carry_on(
         step = replace(step, archive=archiving.begun(control, lease))
     if begins or step.intent is not lease.state:
         lease = await write(control, lease, replace(step, result=step.intent, due_at=lease.due_at), actor)
-    done = await _perform(control, lease, step, deadline, wait)
+    with control.telemetry.span(f"act {step.act}"):
+        done = await _perform(control, lease, step, deadline, wait)
     now = control.clock.now()
     seen_then = Seen(done.status, archived=done.archived)
     after = decide(lease, seen_then, now, control.policy) if done.status else None
@@ -111,6 +120,9 @@ async def carry_on(
         step = replace(step, result=lease.state, due_at=due_at, reason=done.failure)
         log.warning("%s %s of %s: %s", step.act, lease.id, lease.owner.key, done.failure)
     written = await write(control, lease, step, actor, done.status or seen.status)
+    failed = done.failure or (done.outcome is not None and done.outcome.failure)
+    outcome = "failed" if failed else "done"
+    control.telemetry.tell(metrics.LOOKS, 1, actor, step.act, before, written.state, outcome)
     return Looked(written, before, step.act, done.failure)
 
 

@@ -10,6 +10,7 @@ from shared.domain.errors import Conflict, Fenced, PlaygroundError
 from shared.domain.leases import SPARES, Lease, State
 from shared.domain.lifecycle import Seen
 from shared.domain.look import carry_on, look
+from shared.ports import metrics
 
 log = logging.getLogger("playground.pool")
 
@@ -47,6 +48,10 @@ async def refill(control: Control) -> Refilled:
 
     wanted: list[Lease | str] = [*missing, *(spare for spare in spares if _wants(control, spare))]
     await asyncio.gather(*map(one, wanted))
+    for which, number in (("ready", done.ready), ("wanted", control.pool.size)):
+        control.telemetry.tell(metrics.SPARES, number, which)
+    for what, number in (("begun", done.begun), ("failed", done.failed)):
+        control.telemetry.tell(metrics.REFILLED, number, what)
     return done
 
 

@@ -11,6 +11,7 @@ from shared.domain.hearing import Hearing
 from shared.domain.leases import Lease, State
 from shared.domain.lifecycle import Step, decide
 from shared.domain.look import look, observe
+from shared.ports import metrics
 
 log = logging.getLogger("playground.reaper")
 
@@ -65,6 +66,8 @@ async def reap(control: Control, hearing: Hearing, *, seconds: float = 50.0) -> 
         counts.due += len(fresh)
         counts.late = max(counts.late, start - min(lease.due_at for lease in fresh))
         await asyncio.gather(*map(one, fresh))
+    control.telemetry.tell(metrics.DUE, counts.due)
+    control.telemetry.tell(metrics.LATE, counts.late)
     return counts
 
 

@@ -1,14 +1,16 @@
 """Reconcile: what the cluster has and what the store says, compared in both directions."""
 
 import logging
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 from shared.domain.control import Control
 from shared.domain.errors import PlaygroundError, StoreUnavailable
 from shared.domain.hearing import Hearing
-from shared.domain.leases import Lease, State
+from shared.domain.leases import Kind, Lease, State
 from shared.domain.look import look
 from shared.domain.policy import HOUR, MINUTE
+from shared.ports import metrics
 from shared.ports.cluster import Workload
 
 log = logging.getLogger("playground.reconcile")
@@ -16,6 +18,7 @@ log = logging.getLogger("playground.reconcile")
 YOUNG = HOUR  # a workload younger than this may belong to a lease that is being written
 AGAIN = 10 * MINUTE  # between an orphan's first sighting and the pass that stops it
 PAGE = 500
+SPARE = "spare"
 UNREAD = 3  # leases that may fail to be read in a pass; more, and rather the store fails than they
 
 
@@ -82,6 +85,8 @@ async def reconcile(control: Control, hearing: Hearing) -> Compared:
         except Exception:
             compared.failed += 1
             log.exception("look at %s of %s failed", lease.id, lease.owner.key)
+    for what in ("orphans", "missing", "failed"):
+        control.telemetry.tell(metrics.COMPARED, getattr(compared, what), what)
     return compared
 
 
@@ -114,10 +119,21 @@ async def _sort_workloads(control: Control, compared: Compared, now: float) -> t
 async def _missing(control: Control, compared: Compared, existing: set[str]) -> list[Lease]:
     """The leases that say running where nothing runs."""
     missing: list[Lease] = []
-    after = ""
+    after, there = "", Counter[tuple[str, str]]()
     while True:
         leases, after = await control.leases.page(after, PAGE)
         compared.leases += len(leases)
+        there.update((_kind(lease), lease.state) for lease in leases)
         missing += [lease for lease in leases if lease.state is State.RUNNING and lease.generation not in existing]
         if not after:
-            return missing
+            break
+    for kind in (*Kind, SPARE):
+        for state in State:
+            if state is not State.RELEASED:
+                control.telemetry.tell(metrics.LEASES, there[kind, state], kind, state)
+    return missing
+
+
+def _kind(lease: Lease) -> str:
+    """What a lease counts as; a spare is nobody's yet."""
+    return SPARE if lease.spare else lease.kind

@@ -42,12 +42,12 @@ class Revocations:
 
         A `beat` is let through where it is not to be known. Raises PlaygroundError where it is our own fault.
         """
-        age = self._age()
+        age = self.age
         if age >= FRESH:
             reading = self._refresh()
             if age >= STALE and not (beat and self._trouble):
                 await asyncio.wait([reading], timeout=BEAT if beat else None)
-            if not beat and self._age() >= BLIND:
+            if not beat and self.age >= BLIND:
                 kind = StoreUnavailable if isinstance(self._trouble, StoreUnavailable) else PlaygroundError
                 raise kind(f"which certificates are revoked cannot be read: {self._trouble}", retry_after=5)
         if (caller.tenant, caller.name, caller.serial) in self._known:
@@ -59,7 +59,9 @@ class Revocations:
             self._reading.cancel()
             await asyncio.wait([self._reading])
 
-    def _age(self) -> float:
+    @property
+    def age(self) -> float:
+        """Seconds since what is known was read; infinite before anything was."""
         return self._clock.monotonic() - self._read_at
 
     def _refresh(self) -> asyncio.Task[None]:

@@ -10,6 +10,7 @@ from typing import Any
 import azure.functions as func
 
 from shared.domain import errors
+from shared.edge import tracing
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -75,7 +76,8 @@ IN_THE_LOG = "what it was is in the log of this server"
 def document(error: Exception) -> dict[str, Any]:
     """What is told of an error; a kind that is not in the table counts as the nearest that is.
 
-    Of paths, hosts and keys of ours the caller learns nothing.
+    Of paths, hosts and keys of ours the caller learns nothing; by `trace_id` the lines are found
+    that the log has of it.
     """
     problem = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), INTERNAL)
     return {
@@ -83,6 +85,7 @@ def document(error: Exception) -> dict[str, Any]:
         "title": problem.title,
         "status": problem.status,
         "detail": (str(error) if problem.told else IN_THE_LOG) or problem.title,
+        "trace_id": tracing.current_id() or tracing.received(None).id,
     }
 
 

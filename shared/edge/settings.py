@@ -67,6 +67,12 @@ ARCHIVER_IMAGE = Setting(
 )  # fmt: skip
 ARCHIVE_STORAGE = Setting("PLAYGROUND_ARCHIVE_STORAGE", SIZE, "10Gi", "size of the volume on which archives are kept")
 
+TELEMETRY = Setting(
+    "PLAYGROUND_TELEMETRY", one_of("none", "prometheus", "azure"), "none",
+    "to whom measurements go: `prometheus`, who asks a server of our own at `--metrics_port`; `azure`, with traces, by "
+    "`APPLICATIONINSIGHTS_CONNECTION_STRING`; see `docs/operations.md`",
+)  # fmt: skip
+TELEMETRY_CONNECTION = "APPLICATIONINSIGHTS_CONNECTION_STRING"  # as Azure calls it
 LOG_LEVEL = Setting(
     "PLAYGROUND_LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "what a server of our own logs"
 )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.domain.errors import InvalidRequest, NotReady, PlaygroundError
 from shared.domain.identity import Principal
-from shared.edge import problems
+from shared.edge import observing, problems
 
 log = logging.getLogger("playground.web")
 
@@ -121,7 +121,7 @@ def _answering(
 
         handle.__name__, handle.__doc__ = act.__name__, act.__doc__
         vars(handle)["contract"] = contract
-        return handle
+        return observing.answered(handle)
 
     return decorate
 

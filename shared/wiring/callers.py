@@ -11,9 +11,10 @@ from shared.domain.holders import Holder
 from shared.domain.identity import Principal
 from shared.domain.rates import Rate, Rates
 from shared.domain.revocations import Revocations
-from shared.edge import settings
+from shared.edge import observing, settings
 from shared.edge.certificates import HEADER, Certificates, Source
 from shared.edge.config import SettingError
+from shared.ports import metrics
 from shared.wiring import clocks
 from shared.wiring.once import Once
 from shared.wiring.store import store
@@ -43,7 +44,9 @@ async def _revocations() -> Revocations:
     async def revoked(since: float) -> Sequence[Holder]:
         return await (await store.get()).revoked(since)
 
-    return Revocations(revoked, clocks.clock)
+    made = Revocations(revoked, clocks.clock)
+    observing.telemetry.watch(metrics.REVOCATIONS, lambda: made.age)
+    return made
 
 
 async def _rates() -> Rates:

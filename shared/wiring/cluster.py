@@ -10,6 +10,7 @@ from shared.edge import settings
 from shared.edge.config import SettingError
 from shared.manifests.mariadb import AddressKind, Spec
 from shared.ports.cluster import Cluster
+from shared.wiring import telemetry
 from shared.wiring.once import Once
 from shared.wiring.store import store
 
@@ -70,7 +71,7 @@ api: "Once[KubernetesApi]" = Once(_connect, lambda connected: connected.close())
 async def _make() -> Cluster:
     from shared.adapters.k8s.databases import Databases
 
-    return Databases(await api.get(), spec(), await plane_id(await store.get()))
+    return Databases(telemetry.observed_api(await api.get()), spec(), await plane_id(await store.get()))
 
 
 cluster: Once[Cluster] = Once(_make)

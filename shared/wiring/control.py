@@ -4,7 +4,7 @@ import os
 
 from shared.domain.control import Control, Pool
 from shared.domain.starts import Places, Starts
-from shared.edge import settings
+from shared.edge import observing, settings
 from shared.manifests.mariadb import fingerprint
 from shared.wiring import clocks, probing
 from shared.wiring.archives import archives
@@ -21,7 +21,7 @@ async def _assemble() -> Control:
     made = Control(
         await store.get(), await cluster.get(), await looks.get(), await sealer.get(), clocks.clock, await policy.get(),
         await archives.get(), Pool(settings.SPARES.read(os.environ), fingerprint(cluster_spec())),
-        Starts(Places(settings.STARTS.read(os.environ), settings.TENANT_STARTS.read(os.environ))),
+        Starts(Places(settings.STARTS.read(os.environ), settings.TENANT_STARTS.read(os.environ))), observing.telemetry,
     )  # fmt: skip
     if probing.required:
         await probing.proof.get()

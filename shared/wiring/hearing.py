@@ -5,7 +5,8 @@ import os
 
 from shared.domain import canary
 from shared.domain.hearing import Hearing
-from shared.edge import settings
+from shared.edge import observing, settings
+from shared.ports import metrics
 from shared.wiring import clocks, store
 
 log = logging.getLogger("playground.canary")
@@ -13,7 +14,10 @@ log = logging.getLogger("playground.canary")
 
 async def hearing() -> Hearing:
     """For the reaper. Raises StoreUnavailable."""
-    return await canary.hearing(await store.store.get())
+    known = await canary.hearing(await store.store.get())
+    observing.telemetry.tell(metrics.HEARD, max(0.0, known.heard_at))  # never heard is minus infinity
+    observing.telemetry.tell(metrics.GAPS, len(known.gaps))
+    return known
 
 
 async def beat_canary() -> None:

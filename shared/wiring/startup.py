@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from importlib import import_module
 
 from shared.domain.errors import PlaygroundError, StoreUnavailable
 from shared.edge import config, settings
-from shared.wiring import callers, cluster, issuing, probing, sealing, serving
+from shared.wiring import callers, cluster, issuing, probing, sealing, serving, telemetry
 from shared.wiring.archives import archives
 from shared.wiring.control import control
 from shared.wiring.looks import looks
@@ -32,6 +33,7 @@ def check() -> None:
     it is loaded. Raises SettingError.
     """
     config.validate(os.environ)
+    telemetry.begin()
     settings.policy(os.environ)
     callers.read()
     if settings.LOG_LEVEL.read(os.environ) != "DEBUG":
@@ -46,6 +48,11 @@ def check() -> None:
         if settings.ARCHIVE_AT.read(os.environ).startswith("blob:"):
             import_module("shared.adapters.archive_blob")
         probing.required = settings.REQUIRE_NETWORK_POLICY.read(os.environ)
+
+
+def scrape() -> Callable[[], bytes] | None:
+    """What reads the measurements for Prometheus, where it is Prometheus that asks; blocks for milliseconds."""
+    return telemetry.scrape
 
 
 async def begin() -> None:
@@ -91,3 +98,4 @@ async def end() -> None:
             await opened.close()
         except PlaygroundError:
             continue  # what cannot be closed is gone
+    await telemetry.end()

@@ -5,8 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.leases import Owner
-from shared.edge.messages import encode, parse
+from shared.edge.messages import carried, encode, parse
 
+ALICE = Owner("default", "alice")
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 TENANTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
 
@@ -47,3 +49,25 @@ def test_a_message_written_by_hand_is_read() -> None:
 def test_what_names_no_lease_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):
         parse(body)
+
+
+def test_a_message_carries_its_trace_where_it_has_one_and_names_the_same_lease() -> None:
+    bare, full = encode(ALICE, "database"), encode(ALICE, "database", TRACEPARENT, 1234.5)
+    assert carried(bare.encode()) == ("", None) and "traceparent" not in bare
+    assert carried(full.encode()) == (TRACEPARENT, 1234.5)
+    assert parse(bare.encode()) == parse(full.encode()) == (ALICE, "database")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"\xff", b"[" * 50_000, b"[]",
+        b'{"traceparent": 1, "posted_at": 1}',
+        b'{"traceparent": "00", "posted_at": "now"}',
+        b'{"traceparent": "00", "posted_at": NaN}',
+        b'{"traceparent": "00", "posted_at": 1e999}',
+        b'{"traceparent": "00"}',
+    ],
+)  # fmt: skip
+def test_what_carries_nothing_that_can_be_read_carries_nothing(body: bytes) -> None:
+    assert carried(body) == ("", None)

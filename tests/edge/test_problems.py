@@ -34,7 +34,7 @@ def test_every_error_of_the_domain_has_a_status_or_is_a_kind_of_one_that_has(kin
 def test_an_error_becomes_a_problem_document(kind: type[errors.PlaygroundError]):
     answer = problems.answer(kind("what happened"))
     document = json.loads(answer.get_body())
-    assert sorted(document) == ["detail", "status", "title", "type"]
+    assert sorted(document) == ["detail", "status", "title", "trace_id", "type"]
     assert document["status"] == answer.status_code
     assert document["type"].startswith("urn:playground:problem:")
     assert answer.mimetype == "application/problem+json"
