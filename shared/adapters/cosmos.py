@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.adapters.cosmos_client import CosmosContainer
-from shared.adapters.cosmos_container import COUNT, DUE, EVENTS, OF, PAGE, REVOKED, beat_condition
+from shared.adapters.cosmos_container import COUNT, DUE, EVENTS, OF, PAGE, REVOKED, SINCE, beat_condition
 from shared.adapters.items import (
     CERTIFICATES,
     LOOKED_AT,
@@ -30,11 +30,12 @@ from shared.ports.clock import Clock, SystemClock
 from shared.ports.leases import Record
 
 PATIENCE = 5.0  # seconds
+BATCH = 100  # operations that one batch may have
 LONGEST_TTL = 2**31 - 1  # seconds; the most that Cosmos DB takes
 
 
 class CosmosStore:
-    """The ports `Leases`, `Holders` and `Records` on one container (`cosmos_container.CONTAINER`).
+    """The ports `Leases`, `Holders`, `Audit` and `Records` on one container (`cosmos_container.CONTAINER`).
 
     Get, create, replace and beat are one request each. A write that was sent and not answered
     raises StoreUnavailable although it may have been done: read again before you repeat it. A
@@ -109,14 +110,25 @@ class CosmosStore:
         item = await self._container.read(owner.key, item_id(Holder, CERTIFICATES))
         return holder_from(item) if item else None
 
-    async def keep(self, holder: Holder) -> Holder:
+    async def keep(self, holder: Holder, events: Sequence[Event] = ()) -> Holder:
         item = to_item(holder) | {"ttl": self._ttl(holder.gone_at)}
         operation = _replace(item, holder.etag) if holder.etag else ("create", (item,))
-        etags = await self._container.batch(item["owner"], [operation])
+        written = [("create", (to_item(event),)) for event in events]
+        etags = await self._container.batch(item["owner"], [operation, *written])
         return replace(holder, etag=etags[0])
 
     async def revoked(self, since: float) -> Sequence[Holder]:
         return [holder_from(item) for item in await self._container.query(REVOKED, {"since": since})]
+
+    # Audit
+
+    async def add(self, events: Sequence[Event]) -> None:
+        for first in range(0, len(events), BATCH):
+            items = [to_item(event) for event in events[first : first + BATCH]]
+            await self._container.batch(items[0]["owner"], [("create", (item,)) for item in items])
+
+    async def since(self, at: float, limit: int) -> Sequence[Event]:
+        return [event_from(item) for item in await self._container.query(SINCE, {"at": at}, limit=limit)]
 
     # Records
 

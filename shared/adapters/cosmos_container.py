@@ -20,7 +20,7 @@ CONTAINER: dict[str, Any] = {
     "indexingPolicy": {
         "indexingMode": "consistent",
         "automatic": True,
-        "includedPaths": [{"path": "/due_at/?"}, {"path": "/slot/?"}, {"path": "/kind/?"}, {"path": "/revoked_at/?"}],
+        "includedPaths": [{"path": f"/{name}/?"} for name in ("due_at", "slot", "kind", "revoked_at", "at")],
         "excludedPaths": [{"path": "/*"}, {"path": '/"_etag"/?'}],
     },
 }
@@ -31,6 +31,7 @@ DUE = "SELECT * FROM c WHERE c.due_at <= @now AND ARRAY_CONTAINS(@states, c.stat
 PAGE = "SELECT * FROM c WHERE c.slot > @after AND c.state != 'released' ORDER BY c.slot"
 OF = "SELECT * FROM c WHERE c.slot > @after AND c.slot < @before AND c.state != 'released' ORDER BY c.slot"
 COUNT = "SELECT VALUE c.slot FROM c WHERE c.slot > @after AND c.slot < @before AND c.state != 'released'"
+SINCE = "SELECT * FROM c WHERE c.at >= @at ORDER BY c.at"  # only events have it
 REVOKED = "SELECT * FROM c WHERE c.revoked_at > @since"  # only holders have it
 EVENTS = "SELECT * FROM c WHERE c.kind = 'event'"
 

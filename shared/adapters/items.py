@@ -32,6 +32,7 @@ LOOKED_AT = tuple(str(state) for state in State if state is not State.RELEASED)
 _KINDS: dict[type, str] = {Lease: "lease", Event: "event", Holder: "holder", Record: "record"}
 _LEASE = tuple(f.name for f in fields(Lease) if f.name not in ("owner", "id", "etag"))
 _EVENT = tuple(f.name for f in fields(Event) if f.name != "owner")
+_OPTIONAL = ("by", "serial", "trace")  # of an event: left out where they say nothing
 _PARTS: dict[str, type] = {"sample": Sample, "archive": Archive}  # properties of a lease that are objects themselves
 
 
@@ -71,7 +72,7 @@ def to_item(thing: Lease | Event | Holder | Record) -> Item:
             owner, name = thing.owner.key, thing.id
             item["slot"] = slot(thing.owner, thing.id)
         case Event():
-            item = {name: getattr(thing, name) for name in _EVENT}
+            item = {name: getattr(thing, name) for name in _EVENT if name not in _OPTIONAL or getattr(thing, name)}
             owner, name = thing.owner.key, thing.id
         case Holder():
             item = {

@@ -48,7 +48,7 @@ LAST = "\x7f"  # behind every owner's key, which is printable ASCII
 
 
 class SqliteStore:
-    """The ports `Leases`, `Holders` and `Records` on a file. Make one with `open`; call on one event loop.
+    """The ports `Leases`, `Holders`, `Audit` and `Records` on a file. Make one with `open`; call on one event loop.
 
     Durable means: after the fsync of SQLite's write-ahead log (WAL, synchronous=FULL). Writes are
     committed in groups by a process of their own, reads go over a thread and connection of theirs.
@@ -116,10 +116,9 @@ class SqliteStore:
         return await self._reader.read(COUNT, (f"{tenant}/", f"{tenant}/{LAST}", most), lambda rows: int(rows[0][0]))
 
     async def events(self, owner: Owner) -> Sequence[Event]:
-        def events(rows: list[Row]) -> list[Event]:
-            return oldest_first(event_from({"owner": owner.key, **json.loads(rest)}) for (rest,) in rows)
-
-        return await self._reader.read("SELECT rest FROM events WHERE owner = ?", (owner.key,), events)
+        return oldest_first(
+            await self._reader.read("SELECT owner, rest FROM events WHERE owner = ?", (owner.key,), _events)
+        )
 
     # Holders
 
@@ -127,13 +126,23 @@ class SqliteStore:
         found = await self._reader.read(f"{HOLDER} WHERE owner = ?", (owner.key,), _holders)
         return found[0] if found else None
 
-    async def keep(self, holder: Holder) -> Holder:
+    async def keep(self, holder: Holder, events: Sequence[Event] = ()) -> Holder:
         item = to_item(holder)
         columns = (item["owner"], item["revoked_at"], item["gone_at"])
-        return replace(holder, etag=await self._writer.write(writes.keep, columns, _rest(item), holder.etag))
+        rows = [_event_row(event) for event in events]
+        return replace(holder, etag=await self._writer.write(writes.keep, columns, _rest(item), holder.etag, rows))
 
     async def revoked(self, since: float) -> Sequence[Holder]:
         return await self._reader.read(f"{HOLDER} WHERE revoked_at > 0 AND revoked_at > ?", (since,), _holders)
+
+    # Audit
+
+    async def add(self, events: Sequence[Event]) -> None:
+        await self._writer.write(writes.add, [_event_row(event) for event in events])
+
+    async def since(self, at: float, limit: int) -> Sequence[Event]:
+        query = "SELECT owner, rest FROM events WHERE at >= ? ORDER BY at LIMIT ?"
+        return await self._reader.read(query, (at, limit), _events)
 
     # Records
 
@@ -157,7 +166,7 @@ def _row(lease: Lease) -> tuple[tuple[Any, ...], str]:
 
 def _event_row(event: Event) -> tuple[Any, ...]:
     item = to_item(event)
-    return item["owner"], item["id"], _rest(item)
+    return item["owner"], item["id"], _rest(item), event.at
 
 
 def _rest(item: Item) -> str:
@@ -168,6 +177,10 @@ def _rest(item: Item) -> str:
 def _item(row: Row) -> Item:
     *columns, etag, rest = row
     return {**json.loads(rest), **dict(zip(COLUMNS, columns, strict=True)), "_etag": str(etag)}
+
+
+def _events(rows: list[Row]) -> list[Event]:
+    return [event_from({"owner": owner, **json.loads(rest)}) for owner, rest in rows]
 
 
 def _holders(rows: list[Row]) -> list[Holder]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from shared.domain.errors import StoreUnavailable
 
-VERSION = 2  # of the tables below; PRAGMA user_version of the file
+VERSION = 3  # of the tables below; PRAGMA user_version of the file
 APPLICATION = 0x706C6179  # PRAGMA application_id: "play"
 BUSY = 5.0  # seconds to wait for a writer that does not know of our lock, such as the sqlite3 shell
 
@@ -42,8 +42,13 @@ CREATE TABLE holders (
 CREATE INDEX holders_revoked ON holders (revoked_at) WHERE revoked_at > 0;
 CREATE INDEX holders_gone ON holders (gone_at);
 """
+AUDIT = """
+ALTER TABLE events ADD COLUMN at REAL NOT NULL DEFAULT 0;
+UPDATE events SET at = json_extract(rest, '$.at');
+CREATE INDEX events_at ON events (at);
+"""
 # What a file of each version lacks of the next one.
-MISSING = {0: TABLES, 1: HOLDERS}
+MISSING = {0: TABLES, 1: HOLDERS, 2: AUDIT}
 
 
 class LeaseFile:

@@ -5,10 +5,12 @@ They run in the process that commits, which imports this module and little else:
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from shared.domain.errors import Conflict
 
+EVENT = "INSERT INTO events VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"  # owner, id, rest, at
 FORGOTTEN = 16  # expired tombstones removed by one transaction at most
 
 type Columns = tuple[Any, ...]
@@ -89,10 +91,10 @@ def put(transaction: Transaction, id: str, name: str, item: str, seen: str) -> s
     return str(etag)
 
 
-def keep(transaction: Transaction, columns: Columns, rest: str, seen: str) -> str:
+def keep(transaction: Transaction, columns: Columns, rest: str, seen: str, events: Sequence[Columns]) -> str:
     """Write a holder: the one whose etag is `seen`, or a new one if that is empty; its new etag. Raises Conflict.
 
-    `columns` are owner, revoked_at and gone_at.
+    `columns` are owner, revoked_at and gone_at; `events` come with it.
     """
     owner, revoked_at, gone_at = columns
     etag = transaction.etag()
@@ -112,12 +114,19 @@ def keep(transaction: Transaction, columns: Columns, rest: str, seen: str) -> st
         "DELETE FROM holders WHERE owner IN (SELECT owner FROM holders WHERE gone_at <= ? AND owner != ? LIMIT ?)",
         (transaction.now, owner, FORGOTTEN),
     )
+    for event in events:
+        _insert_event(transaction, event)
     return str(etag)
 
 
+def add(transaction: Transaction, events: Sequence[Columns]) -> None:
+    """Insert events. Raises Conflict."""
+    for event in events:
+        _insert_event(transaction, event)
+
+
 def _insert_event(transaction: Transaction, event: Columns) -> None:
-    done = transaction.execute("INSERT INTO events VALUES (?, ?, ?) ON CONFLICT DO NOTHING", event)
-    if done.rowcount != 1:
+    if transaction.execute(EVENT, event).rowcount != 1:
         raise Conflict(f"the event {event[1]} exists")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from shared.domain import holders as rules
+from shared.domain.acting import signed
 from shared.domain.errors import AuthorityUnavailable, Conflict, NotFound, NotInvited
 from shared.domain.holders import Holder, Invitation, Issued
 from shared.domain.identity import Principal, Role
@@ -167,7 +168,7 @@ async def _changed(
         if after == before:
             return after
         try:
-            return await holders.keep(after)
+            return await holders.keep(after, [signed(event) for event in rules.changes(before, after, now)])
         except Conflict:
             continue
     raise Conflict(f"the certificates of {owner.user} keep changing", retry_after=1)

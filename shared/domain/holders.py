@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from shared.domain.errors import NotAllowed, NotAuthenticated, NotFound, NotInvited
 from shared.domain.identity import Principal, Role
-from shared.domain.leases import Owner
+from shared.domain.instants import iso
+from shared.domain.leases import Event, Owner
 from shared.domain.policy import CLOCK_SKEW, MINUTE
 
+CERTIFICATES = "certificates"  # what events of them are about
 INVITATIONS = 5  # that are open at once
 VALID = 20  # certificates of one name
 KEPT = 200  # certificates in one document, those that are revoked included
@@ -154,6 +156,29 @@ def revoked(holder: Holder, serial: str, now: float, by: str) -> Holder:
     if certificates == holder.certificates:
         return holder
     return replace(holder, certificates=certificates, revoked_at=max(holder.revoked_at, now))
+
+
+def changes(before: Holder, after: Holder, now: float) -> list[Event]:
+    """What is new in `after`, for the owner's history: who was invited, what was issued, what is revoked."""
+
+    def event(name: str, number: int, what: str, reason: str, actor: str = "") -> Event:
+        return Event(after.owner, CERTIFICATES, name, number, now, "", what, reason, actor)
+
+    found = [
+        event(each.digest[:20], 0, "invited", f"as {each.role} until {iso(each.until)}", each.by)
+        for each in after.invitations
+        if each.digest not in {other.digest for other in before.invitations}
+    ]
+    for each in after.certificates:
+        earlier, until = before.certificate(each.serial), f"as {each.role} until {iso(each.until)}"
+        if earlier is None and each.key:
+            how = f"renewed from {each.renewed_from}" if each.renewed_from else "enrolled"
+            found.append(event(each.serial, 1, "issued", f"{how}, {until}"))
+        elif earlier is None:
+            found.append(event(each.serial, 1, "presented", until))
+        if each.revoked_at is not None and (earlier is None or earlier.revoked_at is None):
+            found.append(event(each.serial, 2, "revoked", f"it was good {until}", each.by))
+    return found
 
 
 def known(holder: Holder, caller: Principal) -> Holder:

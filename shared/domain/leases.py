@@ -185,7 +185,8 @@ class Event:
     """What became of a lease, kept in its owner's own partition and written together with the lease.
 
     Nearly always a transition. Where the state stays (a hold), `revision` is that of the lease after
-    it, and tells such events of one step apart.
+    it, and tells such events of one step apart. `by` is the URI of the caller who is behind it, `serial` of the
+    certificate that it showed, `trace` of its request ("": nobody's, such as a timer's).
     """
 
     owner: Owner
@@ -198,6 +199,9 @@ class Event:
     reason: str
     actor: str
     revision: int = 0
+    by: str = ""
+    serial: str = ""
+    trace: str = ""
 
     @property
     def id(self) -> str:

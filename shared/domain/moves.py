@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from shared.domain import archiving, credentials
+from shared.domain.acting import signed
 from shared.domain.control import Control
 from shared.domain.leases import Event, Lease, State
 from shared.domain.lifecycle import Act, Step
@@ -82,7 +83,7 @@ async def move(leases: Leases, before: Lease, after: Lease, now: float, actor: s
 
 def transition(before: Lease | None, after: Lease, now: float, actor: str) -> Event:
     """The event of a lease's becoming `after`."""
-    return Event(
+    event = Event(
         after.owner,
         after.id,
         after.generation,
@@ -93,3 +94,4 @@ def transition(before: Lease | None, after: Lease, now: float, actor: str) -> Ev
         after.reason,
         actor,
     )
+    return signed(event)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from shared.domain.acting import signed
 from shared.domain.errors import Conflict, InvalidRequest, NotAllowed, NotFound, PreconditionFailed
 from shared.domain.identity import Principal, Role, check_name
 from shared.domain.instants import iso
@@ -109,7 +110,7 @@ async def hold(leases: Leases, clock: Clock, policy: Policy, target: Target, unt
         event = Event(
             lease.owner, lease.id, lease.generation, lease.step, now, state, state, why, target.actor, changed.revision
         )
-        return await leases.replace(changed, event)
+        return await leases.replace(changed, signed(event))
 
     return await _write(leases, target, write)
 
@@ -152,7 +153,7 @@ async def _forget(leases: Leases, lease: Lease, now: float, actor: str) -> Lease
     changed, state = replace(lease, archive=None, revision=lease.revision + 1), str(lease.state)
     why = "its archive was given up"
     event = Event(lease.owner, lease.id, lease.generation, lease.step, now, state, state, why, actor, changed.revision)
-    return await leases.replace(changed, event)
+    return await leases.replace(changed, signed(event))
 
 
 async def _write(leases: Leases, target: Target, write: Callable[[Lease], Awaitable[Lease]]) -> Lease:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from shared.domain.holders import Holder
-from shared.domain.leases import Owner
+from shared.domain.leases import Event, Owner
 
 
 class Holders(Protocol):
@@ -13,8 +13,11 @@ class Holders(Protocol):
     async def holder(self, owner: Owner) -> Holder | None:
         """The holder with its `etag`, or None; what is `gone_at` now may be forgotten any time."""
 
-    async def keep(self, holder: Holder) -> Holder:
-        """Create (etag "") or replace by etag; returns it with the new etag. Raises Conflict."""
+    async def keep(self, holder: Holder, events: Sequence[Event] = ()) -> Holder:
+        """Create (etag "") or replace by etag, with `events` in one batch; returns it with the new etag.
+
+        Raises Conflict.
+        """
 
     async def revoked(self, since: float) -> Sequence[Holder]:
         """Those with `revoked_at > since`."""

@@ -4,13 +4,14 @@ import os
 from typing import Protocol
 
 from shared.edge import settings
+from shared.ports.audit import Audit
 from shared.ports.holders import Holders
 from shared.ports.leases import Leases, Records
 from shared.wiring import clocks
 from shared.wiring.once import Once
 
 
-class Store(Leases, Holders, Records, Protocol):
+class Store(Leases, Holders, Audit, Records, Protocol):
     """All these ports are served by one adapter."""
 
     async def close(self) -> None: ...

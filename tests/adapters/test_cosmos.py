@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.adapters.cosmos import CosmosStore
-from shared.adapters.cosmos_container import CONTAINER, DUE, EVENTS, OF, PAGE
+from shared.adapters.cosmos_container import CONTAINER, DUE, EVENTS, OF, PAGE, REVOKED, SINCE
 from shared.domain.leases import State
 from tests.contract.conftest import TurnedClock
 from tests.contract.leases import create, numbered
@@ -80,7 +80,7 @@ async def test_many_that_come_at_first_share_one_connection(server: CosmosServer
 
 async def test_what_is_ordered_or_filtered_by_has_an_index_and_nothing_else_has() -> None:
     policy: Any = CONTAINER["indexingPolicy"]
-    asked = {name for query in (DUE, PAGE, OF, EVENTS) for name in re.findall(r"c\.(\w+)", query)}
+    asked = {name for query in (DUE, PAGE, OF, EVENTS, REVOKED, SINCE) for name in re.findall(r"c\.(\w+)", query)}
     assert {path["path"] for path in policy["includedPaths"]} == {f"/{name}/?" for name in asked - {"state"}}
     assert {"path": "/*"} in policy["excludedPaths"]
 

@@ -85,7 +85,7 @@ async def test_a_copy_made_in_the_middle_of_a_transaction_opens_without_it(
     first = await create(store, a_lease())
     connection = sqlite3.connect(path, isolation_level=None)
     connection.executescript("PRAGMA cache_size = 1; BEGIN IMMEDIATE; UPDATE records SET etag = 77")
-    connection.executemany("INSERT INTO events VALUES ('x', ?, ?)", [(str(n), "y" * 3000) for n in range(500)])
+    connection.executemany("INSERT INTO events VALUES ('x', ?, ?, 0)", [(str(n), "y" * 3000) for n in range(500)])
     await copy(path, elsewhere)
     connection.close()
 

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from shared.adapters.sqlite import SqliteStore
+from shared.adapters.sqlite_file import VERSION
 from shared.domain.errors import StoreUnavailable
 from tests.contract.leases import create
 from tests.samples import ALICE, T0, a_lease
@@ -94,7 +95,7 @@ async def test_a_file_of_a_newer_release(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    said = f"{path}: its tables have version 7, and this program knows 1: it was written by a newer one"
+    said = f"{path}: its tables have version 7, and this program knows {VERSION}: it was written by a newer one"
     assert await refusal(path) == said
 
 

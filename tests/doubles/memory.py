@@ -47,7 +47,7 @@ class MemoryStore:
         self._records: dict[str, Record] = {}
         self._failures: list[tuple[str, str]] = []
         self._writes = 0
-        holders = MemoryHolders(self._pass, self._told, self._etag)
+        holders = MemoryHolders(self._pass, self._told, self._etag, self._write_events)
         self.holder, self.keep, self.revoked = holders.holder, holders.keep, holders.revoked
 
     def fail_next(self, name: str, how: Literal["before", "after", "conflict"]) -> None:
@@ -149,6 +149,19 @@ class MemoryStore:
         await self._pass("events", "after")
         return events
 
+    # Audit
+
+    async def add(self, events: Sequence[Event]) -> None:
+        await self._pass("add", "before")
+        self._write_events(events)
+        await self._pass("add", "after")
+
+    async def since(self, at: float, limit: int) -> Sequence[Event]:
+        await self._pass("since", "before")
+        found = sorted((event for event in self._events.values() if event.at >= at), key=lambda event: event.at)
+        await self._pass("since", "after")
+        return found[:limit]
+
     # Records
 
     async def read(self, name: str) -> Record | None:
@@ -191,12 +204,16 @@ class MemoryStore:
     def _store(self, lease: Lease, event: Event | None = None) -> Lease:
         """Through JSON and back, as in a real store."""
         written = lease_from({**json.loads(json.dumps(to_item(lease))), "_etag": self._etag()})
-        if event is not None:
-            if (event.owner, event.id) in self._events:
-                raise Conflict(f"the event {event.id} exists")
-            self._events[event.owner, event.id] = event_from(json.loads(json.dumps(to_item(event))))
+        self._write_events([event] if event is not None else [])
         self._keep(written)
         return written
+
+    def _write_events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if (event.owner, event.id) in self._events:
+                raise Conflict(f"the event {event.id} exists")
+        for event in events:
+            self._events[event.owner, event.id] = event_from(json.loads(json.dumps(to_item(event))))
 
     def _keep(self, lease: Lease) -> None:
         name = slot(lease.owner, lease.id)
