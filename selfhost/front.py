@@ -19,9 +19,10 @@ from aiohttp import web
 from selfhost.answers import FunctionResponse, problem
 from selfhost.connections import Connection
 from selfhost.errors import FunctionFailed
-from selfhost.listener import Listener
+from selfhost.listener import HANDSHAKE, Listener
 from selfhost.routes import Routes
 from selfhost.runtime import Runtime
+from selfhost.turns import Turns
 from shared.domain.errors import NotFound
 from shared.edge.problems import HeadTooLarge, TooLarge, WrongMethod
 
@@ -50,6 +51,8 @@ class Limits:
     request: float = 15  # from a request's first byte to its last
     keep_alive: float = 75
     handshake: float = 10
+    handshakes: int = 16  # begun at once
+    door: int = 512  # clients of one source that wait for their handshake
 
 
 class Front(web.Server):
@@ -74,7 +77,8 @@ class Front(web.Server):
         self._scheme = "https://" if tls else "http://"
         self._stopping = False
         self.clients: set[Connection] = set()
-        self.listener = Listener(self, self._room, tls, self.limits.handshake)
+        door = Turns(self.limits.handshakes, self.limits.door, HANDSHAKE)
+        self.listener = Listener(self, self._room, tls, self.limits.handshake, door)
         self._watch: asyncio.Task[None] | None = None
 
     def __call__(self) -> Connection:

@@ -1,7 +1,8 @@
-"""Accepts clients: no more than there is room for, each with a bounded TLS handshake.
+"""Accepts clients: no more than there is room for, each with a bounded TLS handshake, in its source's turn.
 
 asyncio's own server counts no handshakes and knows no limit, so accepting is done here and each
-socket is handed to the loop afterwards.
+socket is handed to the loop afterwards. A handshake takes a millisecond of the loop, ten times what
+a request does, so that few are begun at once: those who are in go on being served meanwhile.
 """
 
 import asyncio
@@ -9,17 +10,26 @@ import errno
 import logging
 import socket
 import ssl
+import struct
 from collections.abc import Callable
+from ipaddress import IPv6Address
 
 from selfhost.errors import CannotStart
+from selfhost.turns import Turns
 
 _log = logging.getLogger(__name__)
 PAUSE = 1.0
+HANDSHAKE = 0.05  # seconds after which a handshake waits for its client: others are begun
+_RESET = struct.pack("ii", 1, 0)  # close with a RST: nothing is left of who is sent away
 _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Listener:
-    """A listening socket. `refused` and `bad_handshakes` count whom it turned away."""
+    """A listening socket.
+
+    Whom it turned away: `refused` for want of room, `crowded_out` as too many of their source waited,
+    `late` when they had waited for longer than a handshake may take, `bad_handshakes` in the handshake.
+    """
 
     def __init__(
         self,
@@ -27,16 +37,26 @@ class Listener:
         room: Callable[[], int],
         tls: ssl.SSLContext | None,
         handshake_timeout: float,
+        turns: Turns,
     ) -> None:
-        """`room()` says how many connections more may be open, not counting handshakes."""
+        """`room()` says how many connections more may be open, not counting handshakes; `turns` are of those."""
         self._protocol = protocol
         self._room = room
         self._tls = tls
         self._handshake_timeout = handshake_timeout if tls else None
+        self._patience = handshake_timeout
+        self._turns = turns
         self._socket: socket.socket | None = None
-        self.handshakes: set[asyncio.Task[None]] = set()
-        self.refused = 0
-        self.bad_handshakes = 0
+        self.handshakes: set[asyncio.Task[None]] = set()  # under way, and waiting to be
+        self.refused = self.late = self.bad_handshakes = 0
+
+    @property
+    def crowded_out(self) -> int:
+        return self._turns.crowded_out
+
+    @property
+    def waiting(self) -> int:
+        return self._turns.waiting
 
     async def start(self, host: str, port: int) -> int:
         """Bind and listen; returns the port. Raises CannotStart naming the option at fault."""
@@ -77,12 +97,29 @@ class Listener:
                 self.refused += 1
                 client.close()
                 continue
-            task = asyncio.get_running_loop().create_task(self._admit(client, address[0]))
+            source = source_of(address[0])
+            begun = self._turns.begin(client)
+            if not begun and self._turns.crowded(source):
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                client.close()
+                continue
+            task = asyncio.get_running_loop().create_task(self._admit(client, source, begun))
             self.handshakes.add(task)
             task.add_done_callback(self.handshakes.discard)
 
-    async def _admit(self, client: socket.socket, address: str) -> None:
+    async def _admit(self, client: socket.socket, source: str, begun: bool) -> None:
         client.setblocking(False)
+        try:
+            if not begun:
+                async with asyncio.timeout(self._patience):
+                    await self._turns.wait(client, source)
+        except TimeoutError:
+            self.late += 1
+            client.close()
+            return
+        except asyncio.CancelledError:
+            client.close()
+            raise
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._protocol,
@@ -93,8 +130,10 @@ class Listener:
             )
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             self.bad_handshakes += 1
-            _log.debug("no handshake with %s: %r", address, error)
+            _log.debug("no handshake with %s: %r", source, error)
             client.close()
+        finally:
+            self._turns.end(client)
 
     def _pause(self, error: OSError) -> None:
         """Out of file descriptors or memory: the socket stays readable, so look away for a while."""
@@ -109,3 +148,11 @@ class Listener:
                 loop.add_reader(listening.fileno(), self._accept)
 
         loop.call_later(PAUSE, resume)
+
+
+def source_of(address: str) -> str:
+    """Who takes turns: an IPv4 address, or the /64 that one host has of IPv6 and chooses from as it likes."""
+    if ":" not in address:
+        return address
+    found = IPv6Address(address)
+    return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))

@@ -1,0 +1,137 @@
+"""The door: few handshakes at once, each source its turn, and nobody stands there for ever."""
+
+import asyncio
+import logging
+import socket
+from types import ModuleType
+
+import pytest
+
+from selfhost.listener import source_of
+from tests.selfhost.clients import Client, Connection, get, until
+from tests.selfhost.conftest import Serve
+
+ANOTHER = ("127.0.0.2", 0)
+
+
+async def silent(client: Client, source: tuple[str, int] | None = None) -> Connection:
+    """Who connects, and begins no handshake."""
+    connection = Connection(*await asyncio.open_connection("127.0.0.1", client.port, local_addr=source))
+    client._opened.append(connection)
+    return connection
+
+
+@pytest.fixture
+def one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake counts until it ends."""
+    monkeypatch.setattr("selfhost.front.HANDSHAKE", 1000.0)
+
+
+async def test_who_waits_for_a_handshake_gets_it_when_another_ends(serve: Serve, one_at_once: None) -> None:
+    client = await serve(handshakes=1)
+    first = await silent(client)
+    await until(lambda: client.front.listener.handshakes)
+    asking = asyncio.create_task(client.ask(get()))
+    await until(lambda: client.front.listener.waiting == 1)
+    first.writer.transport.abort()
+    assert (await asking).status == 200
+    assert client.front.listener.waiting == 0
+
+
+async def test_a_silent_client_keeps_nobody_from_a_handshake(serve: Serve) -> None:
+    client = await serve(handshakes=1)
+    for _ in range(3):
+        await silent(client)
+    assert (await client.ask(get())).status == 200
+
+
+async def test_established_connections_are_served_while_others_wait_at_the_door(
+    serve: Serve, one_at_once: None
+) -> None:
+    client = await serve(handshakes=1)
+    connection = await client.connect()
+    for _ in range(5):
+        await silent(client)
+    await until(lambda: client.front.listener.waiting == 4)
+    assert (await connection.ask(get())).status == 200
+    assert client.front.listener.waiting == 4
+
+
+async def test_of_one_source_no_more_wait_than_may(serve: Serve, one_at_once: None) -> None:
+    client = await serve(handshakes=1, door=2)
+    for _ in range(3):
+        await silent(client)
+    await until(lambda: client.front.listener.waiting == 2)
+    with pytest.raises(ConnectionResetError):
+        await (await silent(client)).reader.read()
+    assert client.front.listener.crowded_out == 1
+    await silent(client, ANOTHER)
+    await until(lambda: client.front.listener.waiting == 3)
+    assert client.front.listener.crowded_out == 1
+
+
+async def test_sources_take_turns(serve: Serve, one_at_once: None) -> None:
+    client = await serve(handshakes=1)
+    crowd = [await silent(client) for _ in range(20)]
+    await until(lambda: client.front.listener.waiting == 19)
+    context = client.context()
+    context.check_hostname = False
+    asking = asyncio.create_task(
+        asyncio.open_connection("127.0.0.1", client.port, ssl=context, server_hostname="", local_addr=ANOTHER)
+    )
+    await until(lambda: client.front.listener.waiting == 20)
+    for each in crowd[:2]:  # who is in its handshake, and the one whose turn was before another source came
+        each.writer.transport.abort()
+    connection = Connection(*await asking)
+    assert (await connection.ask(get())).status == 200
+    assert client.front.listener.waiting == 17
+    connection.writer.transport.abort()
+
+
+async def test_who_waits_for_longer_than_a_handshake_may_take_is_sent_away(
+    serve: Serve, one_at_once: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    client = await serve(handshakes=1, handshake=0.2)
+    connections = [await silent(client) for _ in range(3)]
+    for connection in connections:
+        assert await connection.ended() == b""
+    listener = client.front.listener
+    await until(lambda: not listener.handshakes)
+    assert listener.late + listener.bad_handshakes == 3 and listener.late > 0
+    assert caplog.records == []
+
+
+async def test_who_waits_counts_as_a_connection(serve: Serve, one_at_once: None) -> None:
+    client = await serve(handshakes=1, connections=3)
+    for _ in range(3):
+        await silent(client)
+    await until(lambda: client.front.listener.waiting == 2)
+    assert await (await silent(client)).ended() == b""
+    assert client.front.listener.refused == 1
+
+
+async def test_a_stop_waits_for_nobody_at_the_door(serve: Serve, one_at_once: None, echo: ModuleType) -> None:
+    client = await serve(handshakes=1)
+    connections = [await silent(client) for _ in range(3)]
+    await until(lambda: client.front.listener.waiting == 2)
+    async with asyncio.timeout(5):
+        await client.front.stop(patience=30)
+    for connection in connections:
+        assert await connection.ended() == b""
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::", "2001:db8:1:2::"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%lo", "fe80::"),
+        ("::1", "::"),
+    ],
+)
+def test_a_source_is_an_address_or_what_one_host_has_of_them(address: str, source: str) -> None:
+    assert source_of(address) == source
+    assert socket.inet_pton(socket.AF_INET6 if ":" in source else socket.AF_INET, source)

@@ -1,0 +1,160 @@
+"""Turns: few at once, each group its own, and none is lost whoever comes, goes or stays."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from selfhost.turns import Turns
+from tests.domain.rig import virtual
+from tests.virtual import VirtualLoop
+
+LONG = 5.0
+
+
+class Hall:
+    """Who had a turn, and in which order."""
+
+    def __init__(self, at_once: int = 1, queue: int = 10_000):
+        self.turns = Turns(at_once, queue, LONG)
+        self.order: list[str] = []
+        self.acting = self.most = 0
+
+    async def visit(self, group: str, seconds: float = 1.0, who: object = None) -> None:
+        who = who or object()
+        if not self.turns.begin(who):
+            await self.turns.wait(who, group)
+        self.order.append(group)
+        self.acting += 1
+        self.most = max(self.most, self.acting)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self.acting -= 1
+            self.turns.end(who)
+
+    def many(self, group: str, count: int, seconds: float = 1.0) -> Awaitable[list[None]]:
+        return asyncio.gather(*(self.visit(group, seconds) for _ in range(count)))
+
+    def empty(self) -> bool:
+        turns = self.turns
+        return not (turns._begun or turns._queues or turns._group or turns.waiting)
+
+
+@virtual
+async def test_no_more_act_at_once_than_there_are_turns():
+    hall = Hall(at_once=4)
+    await hall.many("a", 20)
+    assert (hall.most, len(hall.order)) == (4, 20) and hall.empty()
+    assert asyncio.get_running_loop().time() == 5.0
+
+
+@virtual
+async def test_groups_are_called_in_turn_however_many_of_one_wait():
+    hall = Hall()
+    await asyncio.gather(hall.many("a", 5), hall.many("b", 2), hall.many("c", 2))
+    assert "".join(hall.order) == "aabcabcaa"
+
+
+@virtual
+async def test_behind_anothers_thousand_one_waits_for_two_of_them():
+    hall = Hall()
+    storm = asyncio.ensure_future(hall.many("a", 1000))
+    await asyncio.sleep(0)
+    began = asyncio.get_running_loop().time()
+    await hall.visit("b", seconds=0)
+    assert asyncio.get_running_loop().time() - began <= 2.0, "who is at it, and the one who was next"
+    await storm
+    assert hall.empty()
+
+
+@virtual
+async def test_a_turn_that_is_long_keeps_nobody_waiting():
+    hall = Hall(at_once=2)
+    slow = asyncio.ensure_future(hall.many("a", 6, seconds=100))
+    await asyncio.sleep(0)
+    await hall.visit("b")
+    assert asyncio.get_running_loop().time() == LONG + 1
+    await slow
+    assert hall.most > 2 and hall.empty()
+
+
+@virtual
+async def test_a_long_turn_is_found_out_by_who_comes_later_too():
+    hall = Hall()
+    slow = asyncio.ensure_future(hall.visit("a", seconds=100))
+    await asyncio.sleep(LONG)
+    assert hall.turns.begin("b")
+    hall.turns.end("b")
+    await slow
+    assert hall.empty()
+
+
+@virtual
+async def test_who_leaves_the_queue_gets_no_turn_and_keeps_nobody_from_theirs():
+    hall = Hall()
+    first = asyncio.ensure_future(hall.visit("a"))
+    leaving, cancelled, last = (asyncio.ensure_future(hall.visit("a", who=who)) for who in ("leaves", "ends", "last"))
+    await asyncio.sleep(0)
+    assert hall.turns.waiting == 3
+    hall.turns.leave("leaves")
+    hall.turns.leave("nobody")
+    cancelled.cancel()
+    assert hall.turns.waiting == 2
+    await asyncio.gather(first, leaving, cancelled, last, return_exceptions=True)
+    assert leaving.cancelled() and cancelled.cancelled()
+    assert hall.order == ["a", "a"] and hall.empty()
+
+
+@virtual
+async def test_who_is_called_just_when_it_gives_up_gives_its_turn_back():
+    hall = Hall()
+    first, second = (asyncio.ensure_future(hall.visit("a")) for _ in range(2))
+    await asyncio.sleep(0)
+    hall.turns.end(next(iter(hall.turns._begun)))  # calls the second
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert hall.order == ["a"] and hall.empty()
+
+
+@virtual
+async def test_a_full_queue_says_when_a_turn_would_come_at_the_latest():
+    hall = Hall(at_once=2, queue=3)
+    tasks = [asyncio.ensure_future(hall.visit("a", seconds=100)) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert hall.turns.crowded("b") == 0
+    tasks.append(asyncio.ensure_future(hall.visit("b")))
+    await asyncio.sleep(0)
+    assert hall.turns.crowded("a") == 15, "3 before it, 2 queues, 2 at once, 5 s each"
+    assert hall.turns.crowded_out == 1
+    await asyncio.gather(*tasks)
+
+
+comings = st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.integers(0, 9), st.integers(0, 20), st.booleans())
+
+
+@hypothesis(max_examples=300, deadline=None)
+@given(st.integers(1, 3), st.lists(comings, max_size=25))
+def test_whoever_comes_goes_or_stays_long_no_turn_is_lost(at_once: int, comings: list[tuple[str, int, int, int, bool]]):
+    hall = Hall(at_once)
+
+    async def come(group: str, at: int, takes: int, gives_up_after: int, cancelled: bool) -> None:
+        await asyncio.sleep(at)
+        who = object()
+        task = asyncio.ensure_future(hall.visit(group, takes, who))
+        if gives_up_after:
+            give_up = task.cancel if cancelled else lambda: hall.turns.leave(who)
+            asyncio.get_running_loop().call_later(gives_up_after, give_up)
+        await asyncio.gather(task, return_exceptions=True)
+        assert len(hall.turns._begun) <= at_once
+
+    async def story() -> None:
+        await asyncio.gather(*(come(*coming) for coming in comings))
+        async with asyncio.timeout(LONG):
+            await hall.visit("last", seconds=0)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(story())
+    assert hall.empty()
