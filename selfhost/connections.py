@@ -7,31 +7,36 @@ within a time and its head within a size, and what is malformed gets an answer, 
 import asyncio
 import logging
 from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from cryptography import x509
 
 from selfhost.answers import last_words, problem
+from shared.domain.identity import check_tenant
 from shared.edge.problems import HeadTooLarge, NotHttp
 
 _log = logging.getLogger(__name__)
+_REMEMBERED = 10_000  # certificates
+_tenants: dict[bytes, str] = {}  # by SHA-256
 
 
 class Connection(web.RequestHandler):
     """A connection of a `front.Front`.
 
-    `certificate` is the peer's DER in base64 ("" without TLS); `busy` tells of a request whose head
-    is whole and whose answer is not written; `since` is when the request being received began (0:
-    none is), `size` how much came until its head was whole, `stalled` since when the peer reads
-    nothing of what is written to it.
+    `certificate` is the peer's DER in base64 ("" without TLS), `tenant` what `tenant_of` reads in it;
+    `busy` tells of a request whose head is whole and whose answer is not written; `since` is when the
+    request being received began (0: none is), `size` how much came until its head was whole, `stalled`
+    since when the peer reads nothing of what is written to it.
     """
 
-    __slots__ = ("busy", "certificate", "head_limit", "since", "size", "stalled")
+    __slots__ = ("busy", "certificate", "head_limit", "since", "size", "stalled", "tenant")
 
     def __init__(self, manager: web.Server, head_limit: int, **options: Any) -> None:
         super().__init__(manager, **options)
-        self.certificate = ""
+        self.certificate = self.tenant = ""
         self.head_limit = head_limit
         self.busy = False
         self.since = self._loop.time()
@@ -41,7 +46,8 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
-            self.certificate = b64encode(tls.getpeercert(True) or b"").decode("ascii")
+            der = tls.getpeercert(True) or b""
+            self.certificate, self.tenant = b64encode(der).decode("ascii"), tenant_of(der)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -100,3 +106,30 @@ class Connection(web.RequestHandler):
             response = problem(RuntimeError(message))
         response.force_close()
         return response
+
+
+def tenant_of(der: bytes) -> str:
+    """The tenant that a client's certificate names; "" for one that names none, and for none.
+
+    Says only with whom a request waits: whether the certificate is good for it, `edge.certificates` says.
+    """
+    digest = sha256(der).digest()
+    tenant = _tenants.get(digest)
+    if tenant is None:
+        if len(_tenants) >= _REMEMBERED:
+            _tenants.clear()
+        tenant = _tenants[digest] = _read_tenant(der)
+    return tenant
+
+
+def _read_tenant(der: bytes) -> str:
+    try:
+        names = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        (uri,) = names.value.get_values_for_type(x509.UniformResourceIdentifier)
+        match uri.split("/"):
+            case ["spiffe:", "", _, "tenant", tenant, _, _]:
+                check_tenant(tenant)
+                return tenant
+    except Exception as error:  # what the parser has to say of it is for nobody here
+        _log.debug("a certificate names no tenant: %s", type(error).__name__)
+    return ""

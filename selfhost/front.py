@@ -23,7 +23,7 @@ from selfhost.listener import HANDSHAKE, Listener
 from selfhost.routes import Routes
 from selfhost.runtime import Runtime
 from selfhost.turns import Turns
-from shared.domain.errors import NotFound
+from shared.domain.errors import NotFound, TooMany
 from shared.edge.problems import HeadTooLarge, TooLarge, WrongMethod
 
 _log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ _ONE_HOP = {
     "connection", "expect", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
 }  # fmt: skip
+_BEAT = "heart_beat"  # has turns of its own: no kernel waits for whatever else there is to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class Limits:
     handshake: float = 10
     handshakes: int = 16  # begun at once
     door: int = 512  # clients of one source that wait for their handshake
+    beats: int = 64  # at once
+    turns: int = 32  # of other requests at once
+    turn: float = 0.05  # after which one counts no more; an answer that needs no cluster takes a tenth of it
+    queue: int = 2048  # requests of one tenant that wait for their turn
 
 
 class Front(web.Server):
@@ -77,6 +82,8 @@ class Front(web.Server):
         self._scheme = "https://" if tls else "http://"
         self._stopping = False
         self.clients: set[Connection] = set()
+        self.beats = Turns(self.limits.beats, self.limits.queue, self.limits.turn)
+        self.turns = Turns(self.limits.turns, self.limits.queue, self.limits.turn)
         door = Turns(self.limits.handshakes, self.limits.door, HANDSHAKE)
         self.listener = Listener(self, self._room, tls, self.limits.handshake, door)
         self._watch: asyncio.Task[None] | None = None
@@ -120,6 +127,8 @@ class Front(web.Server):
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         self.clients.discard(cast(Connection, handler))
+        for turns in (self.beats, self.turns):
+            turns.leave(handler)
         super().connection_lost(handler, exc)
 
     def _room(self) -> int:
@@ -170,6 +179,13 @@ class Front(web.Server):
         headers = _headers(request)
         if connection.certificate:
             headers["x-arr-clientcert"] = connection.certificate
+        turns = self.beats if name == _BEAT else self.turns
+        if not turns.begin(connection):
+            if seconds := turns.crowded(connection.tenant):
+                response = problem(TooMany("too many requests of your tenant wait for their turn"))
+                response.headers["retry-after"] = str(seconds)
+                return response
+            await turns.wait(connection, connection.tenant)
         try:
             answer = await self.runtime.call_http(
                 name,
@@ -182,6 +198,8 @@ class Front(web.Server):
             )
         except FunctionFailed as error:
             return problem(error)
+        finally:
+            turns.end(connection)
         return FunctionResponse(answer)
 
     async def _body(self, request: web.BaseRequest) -> bytes | None:
