@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from selfhost import certs_cli, enroll_cli, leases_cli
+from selfhost import audit_cli, certs_cli, enroll_cli, leases_cli
 from selfhost.operating import Folder, check, one_line_errors, use_settings
 
 # A pretty traceback shows local variables, and they hold keys and passwords.
@@ -19,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Da
 app.add_typer(certs_cli.app, name="certs")
 app.add_typer(leases_cli.app, name="leases")
 app.command("enroll")(enroll_cli.command)
+app.command("audit")(audit_cli.command)
 
 
 @app.command()

@@ -104,6 +104,7 @@ class Certificates:
     """
 
     def __init__(self, source: Source, ca_pem: bytes, trust_domain: str, clock: Clock):
+        self.trust_domain = trust_domain
         self._verifier = None if source is Source.NONE else Verifier(ca_pem, trust_domain, clock)
 
     def principal_from_header(self, value: str | None) -> Principal:

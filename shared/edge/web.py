@@ -8,9 +8,10 @@ from typing import Any, overload
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from shared.domain.acting import Acting, acting
 from shared.domain.errors import InvalidRequest, NotReady, PlaygroundError
 from shared.domain.identity import Principal
-from shared.edge import observing, problems
+from shared.edge import observing, problems, refusing, tracing
 
 log = logging.getLogger("playground.web")
 
@@ -105,9 +106,11 @@ def _answering(
         contract = describe(act)
 
         async def handle(req: func.HttpRequest) -> func.HttpResponse:
+            before = acting.set(Acting(trace=tracing.current_id()))  # whoever it is, until `identify` knows
             try:
                 answer = await act(*await read(req))
             except PlaygroundError as error:
+                refusing.tell(act.__name__, req, error)
                 problem = problems.answer(error)
                 if problem.status_code >= 500 and not isinstance(error, NotReady):
                     log.warning("%s: %s: %s", act.__name__, type(error).__name__, error)
@@ -115,6 +118,8 @@ def _answering(
             except Exception as error:
                 log.exception("%s failed", act.__name__)
                 return problems.answer(error)
+            finally:
+                acting.reset(before)
             headers = {"Cache-Control": "no-store"} | ({"ETag": answer.etag} if answer.etag else {})
             mimetype, content = answer.content()
             return func.HttpResponse(content, status_code=contract.status, mimetype=mimetype, headers=headers)

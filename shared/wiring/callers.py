@@ -7,11 +7,12 @@ from pathlib import Path
 
 import azure.functions as func
 
+from shared.domain.acting import Acting, acting
 from shared.domain.holders import Holder
 from shared.domain.identity import Principal
 from shared.domain.rates import Rate, Rates
 from shared.domain.revocations import Revocations
-from shared.edge import observing, settings
+from shared.edge import observing, settings, tracing
 from shared.edge.certificates import HEADER, Certificates, Source
 from shared.edge.config import SettingError
 from shared.ports import metrics
@@ -45,7 +46,8 @@ async def _revocations() -> Revocations:
         return await (await store.get()).revoked(since)
 
     made = Revocations(revoked, clocks.clock)
-    observing.telemetry.watch(metrics.REVOCATIONS, lambda: made.age)
+    began = clocks.clock.monotonic()
+    observing.telemetry.watch(metrics.REVOCATIONS, lambda: min(made.age, clocks.clock.monotonic() - began))
     return made
 
 
@@ -69,7 +71,9 @@ async def identify_beat(req: func.HttpRequest) -> Principal:
 
 
 async def _identified(req: func.HttpRequest, *, beat: bool) -> Principal:
-    caller = (await certificates.get()).principal_from_header(req.headers.get(HEADER))
+    known = await certificates.get()
+    caller = known.principal_from_header(req.headers.get(HEADER))
+    acting.set(Acting(caller, known.trust_domain, tracing.current_id()))
     await (await revocations.get()).check(caller, beat=beat)
     if not beat:
         (await rates.get()).take(caller)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 
 from shared.domain.errors import PlaygroundError, StoreUnavailable
-from shared.edge import config, settings
-from shared.wiring import callers, cluster, issuing, probing, sealing, serving, telemetry
+from shared.edge import config, refusing, settings
+from shared.wiring import callers, cluster, issuing, probing, refusals, sealing, serving, telemetry
 from shared.wiring.archives import archives
 from shared.wiring.control import control
 from shared.wiring.looks import looks
@@ -39,6 +39,8 @@ def check() -> None:
     if settings.LOG_LEVEL.read(os.environ) != "DEBUG":
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
+    if serving.uses_store():
+        refusing.told = refusals.count
     if serving.issues():
         issuing.check()
     if serving.uses_cluster():
@@ -91,7 +93,7 @@ async def end() -> None:
     await asyncio.gather(*_background, return_exceptions=True)
     _background.clear()
     await probing.proof.close()
-    opened_by_us = (callers.revocations, looks, control, cluster.cluster, cluster.api, archives,
+    opened_by_us = (refusals, callers.revocations, looks, control, cluster.cluster, cluster.api, archives,
                     issuing.revocation_list, issuing.authority, store)  # fmt: skip
     for opened in opened_by_us:
         try:

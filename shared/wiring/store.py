@@ -7,7 +7,7 @@ from shared.edge import settings
 from shared.ports.audit import Audit
 from shared.ports.holders import Holders
 from shared.ports.leases import Leases, Records
-from shared.wiring import clocks
+from shared.wiring import clocks, telemetry
 from shared.wiring.once import Once
 
 
@@ -22,11 +22,12 @@ async def _open() -> Store:
     if kind == "sqlite":
         from shared.adapters.sqlite import SqliteStore
 
-        return await SqliteStore.open(rest.removeprefix("///"), clock=clocks.clock)
+        opened: Store = await SqliteStore.open(rest.removeprefix("///"), clock=clocks.clock)
+        return telemetry.observed_store(opened)
     from shared.adapters.cosmos import CosmosStore
 
     account, database, container = rest.rsplit("/", 2)
-    return CosmosStore(account, database, container, clock=clocks.clock)
+    return telemetry.observed_store(CosmosStore(account, database, container, clock=clocks.clock))
 
 
 store: Once[Store] = Once(_open, lambda opened: opened.close())

@@ -19,12 +19,13 @@ from shared.domain.policy import Policy
 from shared.manifests.mariadb import Spec
 from shared.ports.clock import Clock
 from shared.ports.leases import Record
-from shared.wiring import beats, callers, clocks, cluster, control, issuing, looks, policies, sealing, store
+from shared.wiring import beats, callers, clocks, cluster, control, issuing, looks, policies, refusals, sealing, store
 from tests.doubles.kubernetes import Kubernetes
 from tests.doubles.network import Fate, Request
 from tests.http import troubles
 
-WIRED = (control.control, looks.looks, cluster.cluster, cluster.api, store.store, sealing.sealer, policies.policy,
+WIRED = (refusals, control.control, looks.looks, cluster.cluster, cluster.api, store.store, sealing.sealer,
+         policies.policy,
          callers.certificates, callers.rates, callers.revocations,
          issuing.revocation_list, issuing.authority)  # fmt: skip
 BEAT_ANSWER = databases.BEAT_ANSWER

@@ -195,7 +195,7 @@ async def test_a_beat_that_did_not_come_back_becomes_a_gap(
     hands: Hands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     asked: list[tuple[str, ...]] = []
-    answers = [True, False, False, False, True]
+    answers = [True, *[False] * 7, True]
 
     async def beat(*how: str) -> bool:
         asked.append(how)
@@ -208,9 +208,9 @@ async def test_a_beat_that_did_not_come_back_becomes_a_gap(
     for _ in answers:
         await hearing.beat_canary()
         hands.turn(60)
-    assert await hearing.hearing() == Hearing(began + 240, (before(began), (began, began + 240)))
-    assert asked == [("https://p", "c.crt", "c.key", "ca.crt")] * 5
-    assert [record.getMessage() for record in caplog.records] == ["the canary was not heard through https://p"] * 3
+    assert await hearing.hearing() == Hearing(began + 480, (before(began), (began, began + 480)))
+    assert asked == [("https://p", "c.crt", "c.key", "ca.crt")] * len(answers)
+    assert [record.getMessage() for record in caplog.records] == ["the canary was not heard through https://p"] * 7
 
 
 async def test_the_record_of_it_is_small_and_plain(hands: Hands):

@@ -1,0 +1,85 @@
+"""Refusals are counted and written once a minute, in bounds, and wait for a store that is away."""
+
+import asyncio
+
+from shared.domain.errors import StoreUnavailable
+from shared.domain.leases import Event
+from shared.domain.refusals import MOST, OTHERS, TENANT, Refusal, Refusals
+from tests.domain.rig import LoopClock, virtual
+
+REFUSAL = Refusal("create_db", "not-found", "spiffe://x/tenant/t/user/eve", "ab")
+
+
+class Written:
+    """What `Audit.add` was given; `away` while it cannot be reached."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.calls, self.away = 0, False
+
+    async def add(self, events: list[Event]) -> None:
+        self.calls += 1
+        if self.away:
+            raise StoreUnavailable("gone")
+        self.events += events
+
+
+@virtual
+async def test_a_storm_of_one_kind_is_one_line_a_minute():
+    written = Written()
+    refusals = Refusals(written.add, LoopClock())
+    for _ in range(180):
+        for _ in range(50):
+            refusals.count(REFUSAL, "trace")
+        await asyncio.sleep(1)
+    await refusals.close()
+    assert sum(int(event.reason.rpartition(", ")[2].removesuffix(" x")) for event in written.events) == 9000
+    assert len(written.events) <= 7
+    event = written.events[0]
+    assert (event.owner.tenant, event.lease, event.after, event.by, event.serial, event.trace) == (
+        TENANT, "create_db", "refused", REFUSAL.by, "ab", "trace")  # fmt: skip
+    assert event.reason.startswith("not-found, ")
+    assert len({event.id for event in written.events}) == len(written.events)
+
+
+@virtual
+async def test_more_kinds_than_there_is_room_for_are_counted_together():
+    written = Written()
+    refusals = Refusals(written.add, LoopClock())
+    for number in range(10 * MOST):
+        refusals.count(Refusal("create_db", "not-authenticated", digest=f"{number}"))
+    await refusals.close()
+    assert len(written.events) == MOST + 1
+    others = [event for event in written.events if event.lease == OTHERS.action]
+    assert [event.reason for event in others] == [f"{OTHERS.reason}, {9 * MOST} x"]
+
+
+@virtual
+async def test_what_could_not_be_written_is_written_later_and_no_more_than_there_is_room_for():
+    written = Written()
+    refusals = Refusals(written.add, LoopClock())
+    written.away = True
+    for _ in range(5):
+        refusals.count(REFUSAL)
+        await asyncio.sleep(60)
+    written.away = False
+    await asyncio.sleep(61)
+    assert len(written.events) == 5
+    written.away = True
+    for _ in range(60):
+        refusals.count(REFUSAL)
+        await asyncio.sleep(60)
+    written.away = False
+    await refusals.close()
+    assert 5 < len(written.events) <= 5 + 12
+
+
+@virtual
+async def test_where_nothing_is_refused_nothing_runs_and_nothing_is_written():
+    written = Written()
+    refusals = Refusals(written.add, LoopClock())
+    refusals.count(REFUSAL)
+    await asyncio.sleep(3600)
+    assert written.calls == 1 and len(asyncio.all_tasks()) == 1
+    await refusals.close()
+    assert written.calls == 1
