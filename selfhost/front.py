@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from selfhost.answers import FunctionResponse, problem
 from selfhost.connections import Connection
@@ -24,7 +24,7 @@ from selfhost.routes import Routes
 from selfhost.runtime import Runtime
 from selfhost.turns import Turns
 from shared.domain.errors import NotFound, TooMany
-from shared.edge.problems import HeadTooLarge, TooLarge, WrongMethod
+from shared.edge.problems import HeadTooLarge, NotHttp, TooLarge, WrongMethod
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ _ONE_HOP = {
     "connection", "expect", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
 }  # fmt: skip
+_VERSIONS = (HttpVersion11, HttpVersion10)  # the parser takes what says that it is 0.9 or 2.0, too
 _BEAT = "heart_beat"  # has turns of its own: no kernel waits for whatever else there is to do
 
 
@@ -159,6 +160,10 @@ class Front(web.Server):
     async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         if connection.size > self.limits.head and _head_size(request) > self.limits.head:
             response = problem(HeadTooLarge())
+            response.force_close()
+            return response
+        if request.version not in _VERSIONS:
+            response = problem(NotHttp())
             response.force_close()
             return response
         path, mark, query = _target(request.raw_path)

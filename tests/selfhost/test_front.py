@@ -122,6 +122,14 @@ async def test_http_1_0_gets_its_answer_and_the_end(serve: Serve) -> None:
     assert await connection.ended() == b""
 
 
+@pytest.mark.parametrize("version", ["HTTP/0.9", "HTTP/2.0"])
+async def test_what_says_it_is_of_another_http_is_none_of_ours(serve: Serve, version: str) -> None:
+    connection = await (await serve()).connect()
+    reply = await connection.ask(get().replace(b"HTTP/1.1", version.encode()))
+    assert (reply.status, reply.json()["type"]) == (400, "urn:playground:problem:not-http")
+    assert await connection.ended() == b""
+
+
 async def test_head_is_answered_like_get_without_a_body(serve: Serve) -> None:
     connection = await (await serve()).connect()
     reply = await connection.ask(b"HEAD /api/heart_beat HTTP/1.1\r\nHost: h\r\n\r\n")
