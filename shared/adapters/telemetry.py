@@ -3,6 +3,7 @@
 Nothing is made global, so no library of others finds it and tells what its requests hold: URLs with owners in them.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -36,10 +37,15 @@ KINDS = {
 }
 
 
-class OpenTelemetry:
-    """Measurements for `readers`, spans for `processors`; without any of these there are no spans."""
+# What the exporter for Azure would tell Microsoft of itself, and ask it to have changed.
+ITS_OWN = ("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "APPLICATIONINSIGHTS_SDKSTATS_DISABLED",
+           "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED")  # fmt: skip
 
-    def __init__(self, readers: Sequence[MetricReader], processors: Sequence[SpanProcessor] = ()):
+
+class OpenTelemetry:
+    """Measurements for `readers`, spans for what `spans` makes; without it there are none."""
+
+    def __init__(self, readers: Sequence[MetricReader], spans: Callable[[TracerProvider], SpanProcessor] | None = None):
         resource = Resource.create({"service.name": "playground"})
         self._meters = MeterProvider(
             readers, resource, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
@@ -50,10 +56,9 @@ class OpenTelemetry:
         self._watched: dict[Metric, Callable[[], float]] = {}
         self._tracers: TracerProvider | None = None
         self._tracer: Tracer | None = None
-        if processors:
+        if spans is not None:
             self._tracers = TracerProvider(resource=resource, id_generator=_Ids(), shutdown_on_exit=False)
-            for processor in processors:
-                self._tracers.add_span_processor(processor)
+            self._tracers.add_span_processor(spans(self._tracers))
             self._tracer = self._tracers.get_tracer("playground")
 
     def tell(self, metric: Metric, value: float, *labels: str) -> None:
@@ -160,13 +165,14 @@ def prometheus() -> tuple[OpenTelemetry, Callable[[], bytes]]:
 
 def azure(connection: str) -> OpenTelemetry:
     """Everything to Application Insights, by its connection string. Raises ValueError for what is none."""
-    import os
-
-    os.environ.setdefault("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")  # what it would tell Microsoft of us
+    for name in ITS_OWN:
+        os.environ.setdefault(name, "true")
     from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     options: dict[str, Any] = {"connection_string": connection, "disable_offline_storage": True}
     metrics = PeriodicExportingMetricReader(AzureMonitorMetricExporter(**options))
-    return OpenTelemetry([metrics], [BatchSpanProcessor(AzureMonitorTraceExporter(**options))])
+    return OpenTelemetry(
+        [metrics], lambda tracers: BatchSpanProcessor(AzureMonitorTraceExporter(tracer_provider=tracers, **options))
+    )

@@ -97,7 +97,8 @@ async def carry_on(
         step = replace(step, archive=archiving.begun(control, lease))
     if begins or step.intent is not lease.state:
         lease = await write(control, lease, replace(step, result=step.intent, due_at=lease.due_at), actor)
-    with control.telemetry.span(f"act {step.act}"):
+    act = step.act
+    with control.telemetry.span(f"act {act}"):
         done = await _perform(control, lease, step, deadline, wait)
     now = control.clock.now()
     seen_then = Seen(done.status, archived=done.archived)
@@ -122,7 +123,7 @@ async def carry_on(
     written = await write(control, lease, step, actor, done.status or seen.status)
     failed = done.failure or (done.outcome is not None and done.outcome.failure)
     outcome = "failed" if failed else "done"
-    control.telemetry.tell(metrics.LOOKS, 1, actor, step.act, before, written.state, outcome)
+    control.telemetry.tell(metrics.LOOKS, 1, actor, act, before, written.state, outcome)
     return Looked(written, before, step.act, done.failure)
 
 

@@ -71,7 +71,7 @@ CREATING = Metric(
 
 REVOCATIONS = Metric(
     "playground.revocations.age", "s", Sort.GAUGE,
-    "how old this process's knowledge of revoked certificates is; it is read when somebody calls",
+    "how old this process's knowledge of revoked certificates is, or the process without any; read when somebody calls",
 )  # fmt: skip
 CERTIFICATES = Metric(
     "playground.certificate.ends", "s", Sort.GAUGE, "when the server's certificate ends, or its clients' CA's, "

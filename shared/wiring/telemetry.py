@@ -3,12 +3,14 @@
 import asyncio
 import os
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from shared.adapters.k8s.api import Api
 from shared.edge import observing, settings
 from shared.edge.config import SettingError
 from shared.ports.telemetry import SILENT
+
+if TYPE_CHECKING:
+    from shared.adapters.k8s.api import Api
 
 scrape: Callable[[], bytes] | None = None
 """What reads the measurements as Prometheus wants them, where it is Prometheus that asks; blocks for milliseconds."""
@@ -52,7 +54,7 @@ def observed_store[S](store: S) -> S:
     return cast(S, ObservedStore(store, observing.telemetry))
 
 
-def observed_api(api: Api) -> Api:
+def observed_api(api: "Api") -> "Api":
     """Kubernetes, timed where somebody wants to know."""
     if observing.telemetry is SILENT:
         return api
