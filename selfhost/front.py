@@ -24,6 +24,7 @@ from selfhost.routes import Routes
 from selfhost.runtime import Runtime
 from selfhost.turns import Turns
 from shared.domain.errors import NotFound, TooMany
+from shared.edge import tracing
 from shared.edge.problems import HeadTooLarge, NotHttp, TooLarge, WrongMethod
 
 _log = logging.getLogger(__name__)
@@ -147,7 +148,8 @@ class Front(web.Server):
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = cast(Connection, request.protocol)
         connection.begin(request.body_exists)
-        response = await self._answer(request, connection)
+        with tracing.entered(request.headers.get(tracing.HEADER)):
+            response = await self._answer(request, connection)
         if request.body_exists and not request.content.is_eof():
             response.force_close()  # an answer before the body's end: aiohttp reads on for a moment, then closes
             return response

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from selfhost.errors import CannotStart
 from selfhost.tls import server_context
-from shared.edge import settings
+from shared.edge import settings, tracing
 from shared.edge.config import SettingError
 
 if TYPE_CHECKING:
+    from selfhost.metrics import Metrics
     from selfhost.queues import Queues
     from selfhost.runtime import Runtime
 
@@ -31,6 +32,8 @@ STRANGERS = 256
 
 UNDER_TLS = "Fatal error on SSL protocol"  # uvloop's words
 
+LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Exit status 0, or 2 with one line of why it did not start."""
     try:
         level = settings.LOG_LEVEL.read(os.environ)
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        handler = logging.StreamHandler()
+        handler.setFormatter(tracing.Formatter(LINE))
+        logging.basicConfig(level=level, handlers=[handler])
         options = _options(argv)
         gc.disable()  # until it listens: what importing makes is no garbage, and to look for it is a fifth of a start
         with asyncio.Runner(loop_factory=_loop) as runner:
@@ -68,6 +73,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, choices=[1], help="one process serves; more are not possible")
     parser.add_argument("--max_connections", type=int, default=8192, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--timer_jitter", type=float, default=2.0, metavar="SECONDS", help="(default: %(default)s)")
+    parser.add_argument("--metrics_port", type=_port, default=9464, help="for Prometheus, where the settings name it "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--metrics_host", default="127.0.0.1", help="in clear, to whoever asks (default: %(default)s)")
     parser.add_argument("--app_dir", type=Path, default=Path(__file__).parents[1], help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     files = ("ca_crt", "server_key", "server_crt")
@@ -144,10 +152,12 @@ async def _serve(options: argparse.Namespace) -> None:
     queues = _queues(runtime, app_dir)
     if startup is not None:
         await _begin(startup)
+    measured = None
     # What importing made stays for good, and a full collection that looks through it stalls everybody for 100 ms.
     gc.freeze()
     gc.enable()
     try:
+        measured = await _measured(startup, options)
         host = f"[{options.host}]" if ":" in options.host else options.host
         if len(fronts) > 1:
             try:
@@ -164,6 +174,8 @@ async def _serve(options: argparse.Namespace) -> None:
         brought = [queues.stop(PATIENCE)] if queues is not None else []
         await asyncio.gather(*(each.stop(PATIENCE) for each in fronts), timers.stop(PATIENCE), *brought)
     finally:
+        if measured is not None:
+            await measured.stop()
         if startup is not None:
             await startup.end()
     runtime.stop()
@@ -188,6 +200,21 @@ class _Startup(Protocol):
 
 def _startup() -> _Startup | None:
     return cast(_Startup | None, getattr(importlib.import_module("function_app"), "startup", None))
+
+
+async def _measured(startup: _Startup | None, options: argparse.Namespace) -> "Metrics | None":
+    """The listener for Prometheus, where the settings name it."""
+    scrape = getattr(startup, "scrape", lambda: None)()
+    if scrape is None:
+        return None
+    from selfhost.metrics import Metrics, tell_ends
+
+    if not options.insecure_http:
+        tell_ends(options.server_crt, options.ca_crt)
+    measured = Metrics(scrape)
+    port = await measured.start(options.metrics_host, options.metrics_port)
+    _log.info("metrics on http://%s:%d/metrics", options.metrics_host, port)
+    return measured
 
 
 def _queues(runtime: "Runtime", app_dir: Path) -> "Queues | None":

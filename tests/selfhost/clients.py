@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Callable
@@ -97,7 +98,7 @@ def assert_problem(reply: Reply, status: int, slug: str, detail: str) -> None:
     assert reply.header("cache-control") == "no-store"
     told = reply.json()
     assert (told.pop("type"), told.pop("status")) == (f"urn:playground:problem:{slug}", status)
-    assert told.pop("title") and told == {"detail": detail}
+    assert told.pop("title") and re.fullmatch("[0-9a-f]{32}", told.pop("trace_id")) and told == {"detail": detail}
 
 
 class Connection:
