@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.adapters.k8s import fences
-from shared.domain import beats, credentials, databases, lifecycle, look, steering
+from shared.domain import beats, credentials, databases, lifecycle, look, moves, steering
 from shared.domain.leases import Lease, State
 from shared.domain.lifecycle import Act, Step
 from shared.manifests import database as manifests
@@ -144,13 +144,13 @@ def _remembers_beats_for_hours(original: Any) -> Any:
 
 
 def _leaves_the_failed_behind(original: Any) -> Any:
-    async def further(control: Any, owner: Any, lease: Lease | None) -> None:
+    async def further(control: Any, owner: Any, lease: Lease | None, creating: Any) -> None:
         if lease is not None and lease.state in (State.FAILED, State.WAKING, State.PENDING):
             now = control.clock.now()
             made = databases.new_life(control, owner, lease, now, now + control.policy.claim)
-            await control.leases.replace(made, look.transition(lease, made, now, "mutant"))
+            await control.leases.replace(made, moves.transition(lease, made, now, "mutant"))
             return
-        await original(control, owner, lease)
+        await original(control, owner, lease, creating)
 
     return further
 
