@@ -7,13 +7,11 @@ ever overwritten: what is renewed is kept as `<name>+until-<its last day>`.
 """
 
 import errno
-import fcntl
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -25,6 +23,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from selfhost import safely
 from shared.adapters import certificate_builders as builders
 from shared.adapters.authority import Key, read_key
 from shared.adapters.certificate_builders import EARLY
@@ -110,14 +109,14 @@ class KeyStore:
         """Store both files or none: they are written to a folder that gets its name when it is complete."""
         target = self.folder / name
         key = pair.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with _alone_in(self.folder):
+        with safely.alone_in(self.folder):
             for left in self.folder.glob(".new-*"):  # whoever made it is dead, for we are alone
                 shutil.rmtree(left)
             new = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))  # mode 0700
             try:
                 _write(new / f"{name}.key", key, 0o600)
                 _write(new / f"{name}.crt", pair.certificate.public_bytes(Encoding.PEM), 0o644)
-                _sync(new)
+                safely.sync(new)
                 if renew and (end := self.end(name)):
                     target.rename(self.folder / kept_as(name, end))
                 new.rename(target)  # replaces neither a file nor a folder that holds anything
@@ -126,7 +125,7 @@ class KeyStore:
                 if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                     raise CertificateProblem(f"{target} exists already; nothing was changed") from error
                 raise
-            _sync(self.folder)
+            safely.sync(self.folder)
         return Kept(pair.certificate, target / f"{name}.crt", target / f"{name}.key")
 
 
@@ -210,17 +209,6 @@ def _host(name: str) -> x509.GeneralName:
     return x509.DNSName(text)
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system frees it when this process dies."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _write(file: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "wb") as stream:
@@ -228,11 +216,3 @@ def _write(file: Path, content: bytes, mode: int) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,7 +22,7 @@ def write(file: Path, content: bytes, mode: int) -> None:
         finally:
             os.close(descriptor)
         os.replace(part, file)
-        _sync(file.parent)
+        sync(file.parent)
     except OSError as error:
         with suppress(OSError):
             remove(part)
@@ -54,7 +54,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """What was renamed or made in it is on the disk when this returns. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -129,9 +129,9 @@ def test_who_dies_half_way_leaves_no_half_pair_and_the_next_run_works(
     def die(*_: object) -> None:
         raise Death
 
-    for step in ("_write", "_sync"):
+    for where, step in ((certs, "_write"), (certs.safely, "sync")):
         with monkeypatch.context() as patched, pytest.raises(Death):
-            patched.setattr(certs, step, die)
+            patched.setattr(where, step, die)
             issue(store)
         assert not (store.folder / "alice").exists()
         assert list(store.folder.glob(".new-*"))
@@ -144,7 +144,7 @@ def test_a_full_disk_leaves_nothing(store: KeyStore, monkeypatch: pytest.MonkeyP
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(certs, "_sync", full)
+    monkeypatch.setattr(certs.safely, "sync", full)
     with pytest.raises(OSError, match="No space"):
         issue(store)
     assert [each.name for each in store.folder.iterdir()] == ["ca"]

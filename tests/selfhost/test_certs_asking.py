@@ -11,6 +11,7 @@ from selfhost import plugin
 from selfhost.cli import app
 from selfhost.enrolling import enroll
 from shared.domain.identity import Role
+from tests.selfhost.enrolled import clean_place
 from tests.selfhost.issuer import Issuer, issuer
 
 type Cli = Callable[..., Result]
@@ -18,11 +19,7 @@ type Cli = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current directory, and no setting from outside."""
-    monkeypatch.chdir(tmp_path)
-    for name in (plugin.SERVER, plugin.CA, plugin.CERT, plugin.KEY, plugin.FILE, plugin.SQLFLOW_SERVER):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    return clean_place(tmp_path, monkeypatch)
 
 
 @pytest.fixture

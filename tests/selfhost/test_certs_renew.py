@@ -19,6 +19,7 @@ from selfhost.cli import app
 from selfhost.enrolling import enroll
 from selfhost.renewing import Renewed, renew
 from shared.domain.policy import DAY
+from tests.selfhost.enrolled import clean_place
 from tests.selfhost.issuer import Issuer, issuer
 
 USUAL = Path(".playground")
@@ -27,11 +28,7 @@ SETTINGS = USUAL / "sqlflow_playground.env"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current directory, and no setting from outside."""
-    monkeypatch.chdir(tmp_path)
-    for name in (plugin.SERVER, plugin.CA, plugin.CERT, plugin.KEY, plugin.FILE, plugin.SQLFLOW_SERVER):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    return clean_place(tmp_path, monkeypatch)
 
 
 @pytest.fixture

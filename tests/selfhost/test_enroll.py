@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,62 +11,33 @@ import dotenv
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from selfhost import plugin
 from selfhost.api_client import Access
 from selfhost.cli import app
 from selfhost.enrolling import KEY
 from shared.domain.identity import Role
-from tests.selfhost.issuer import MONTH, Issuer, issuer
+from tests.selfhost.enrolled import SERVER, USUAL, Enroll, clean_place, enrolling, giving_for, printed, refused
+from tests.selfhost.issuer import MONTH, Issuer
 
-SERVER = "https://playground.example:50052"
-USUAL = Path(".playground")
 COMPLETE = {"alice.crt", "alice.key", "ca.crt", "sqlflow_playground.env"}
-
-type Enroll = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current directory, and no setting from outside."""
-    monkeypatch.chdir(tmp_path)
-    for name in (plugin.SERVER, plugin.CA, plugin.CERT, plugin.KEY, plugin.FILE, plugin.SQLFLOW_SERVER):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("PLAYGROUND_TOKEN", raising=False)
-    return tmp_path
+    return clean_place(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def giving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
-    with issuer(tmp_path_factory.mktemp("issuer")) as made:
-        made.server = SERVER
+    with giving_for(tmp_path_factory.mktemp("issuer")) as made:
         yield made
 
 
 @pytest.fixture
 def enroll(giving: Issuer) -> Enroll:
-    """`enroll(token, …)` runs it with the issuer's CA, unless the options say another."""
-
-    def run(token: str | None, *options: str, url: str = "", stdin: str = "") -> Result:
-        ca = () if "--ca" in options else ("--ca", str(giving.factory.ca_file))
-        said = () if token is None else ("--token", token)
-        words = ["enroll", url or giving.open, *said, *ca, *options]
-        return CliRunner().invoke(app, words, input=stdin)
-
-    return run
-
-
-def refused(result: Result, code: int = 1) -> str:
-    """The one line on stderr with which it ends."""
-    assert (result.exit_code, result.stdout) == (code, ""), result.output
-    [line] = result.stderr.splitlines()
-    return line.removeprefix("playground enroll: ")
-
-
-def printed(result: Result) -> str:
-    assert (result.exit_code, result.stderr) == (0, ""), result.output
-    return result.stdout
+    return enrolling(giving)
 
 
 def settings(folder: Path = USUAL) -> dict[str, str | None]:
