@@ -35,11 +35,8 @@ async def measure(folder: Path) -> list[Figure]:
     if not path:
         return [Figure(WHAT, "s", [], "≤ 3.5", f"skipped: no cluster is given ({settings.KUBECONFIG.name})")]
     files = prepare(folder)
-    given = {name: value for name, value in os.environ.items() if name.startswith("PLAYGROUND_")}
-    chosen = environment(files) | given | {settings.NAMESPACE.name: NAMESPACE}
-    for name in (settings.STORE_URL.name, settings.SEAL_KEYS.name, settings.PROBE.name):
-        chosen[name] = environment(files)[name]
-    await _make_namespace(path)
+    chosen = on_the_cluster(files)
+    await make_namespace(path)
     context = ssl.create_default_context(cafile=str(files.ca))
     context.load_cert_chain(*frontend(files)[0])
     answers, rows = [], []
@@ -48,9 +45,9 @@ async def measure(folder: Path) -> list[Figure]:
             user = f"user-{number:07d}"
             try:
                 began = time.perf_counter()
-                source = await asyncio.to_thread(_create, server, context, user)
+                source = await asyncio.to_thread(create, server, context, user)
                 answered = time.perf_counter() - began
-                await asyncio.to_thread(_select, source)
+                await asyncio.to_thread(select, source)
                 took = time.perf_counter() - began
             finally:
                 await _delete(files, chosen, user)
@@ -60,7 +57,16 @@ async def measure(folder: Path) -> list[Figure]:
     return [Figure(WHAT, "s", rows, "≤ 3.5"), Figure("  of it create_db", "s", answers)]
 
 
-def _create(server: Server, context: ssl.SSLContext, user: str) -> str:
+def on_the_cluster(files: Files) -> dict[str, str]:
+    """Settings of a server on the cluster that this process's own settings name."""
+    given = {name: value for name, value in os.environ.items() if name.startswith("PLAYGROUND_")}
+    own = environment(files)
+    kept = {name: own[name] for name in (settings.STORE_URL.name, settings.SEAL_KEYS.name, settings.PROBE.name)}
+    return own | given | kept | {settings.NAMESPACE.name: NAMESPACE}
+
+
+def create(server: Server, context: ssl.SSLContext, user: str) -> str:
+    """The data source, asked for as the plugin does. Raises Broken."""
     for _ in range(10):
         connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context, timeout=20)
         connection.request("POST", "/api/create_db", json.dumps({"user_id": user}))
@@ -74,7 +80,8 @@ def _create(server: Server, context: ssl.SSLContext, user: str) -> str:
     raise Broken(f"create_db answers {response.status}: {answer.get('detail')}")
 
 
-def _select(source: str) -> None:
+def select(source: str) -> None:
+    """Log in and read. Raises Broken."""
     found = re.fullmatch(r"mysql://(\w+):(\w+)@tcp\((.+):(\d+)\)/.*", source)
     if not found:
         raise Broken("create_db answered no data source")
@@ -86,7 +93,7 @@ def _select(source: str) -> None:
             raise Broken("the sample data is not whole")
 
 
-async def _make_namespace(kubeconfig: str) -> None:
+async def make_namespace(kubeconfig: str) -> None:
     from shared.adapters.k8s import configurations
     from shared.adapters.k8s.namespaces import ensure_namespace
 
