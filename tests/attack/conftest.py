@@ -7,6 +7,7 @@ import pytest
 import uvloop
 
 from tests.http.conftest import people, served, unset, world  # noqa: F401
+from tests.selfhost.conftest import echo, files, one_app, runtime, serve  # noqa: F401
 
 
 def pytest_asyncio_loop_factories(
