@@ -23,12 +23,20 @@ class Acts(Invariants):
         """Begin some work in a process."""
         raise NotImplementedError
 
+    def answered(self, owner: Owner, source: str) -> None:
+        """An owner is told what leads to its database."""
+
     async def hearing(self, process: Process) -> Hearing:
         """What a process knows of its hearing: here that it hears at this moment."""
         return Hearing(process.control.clock.now())
 
     def create_db(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
-        return self.begin(process, databases.create(process.control, owner))
+        async def create() -> str:
+            source = await databases.create(process.control, owner)
+            self.answered(owner, source)
+            return source
+
+        return self.begin(process, create())
 
     def heart_beat(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
         began = self.now

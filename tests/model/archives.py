@@ -23,19 +23,20 @@ class ArchiveMachine(LeaseMachine):
         self.connect(0, stays=True)
         self.work(0)
         self.disconnect(0)
-        self.idle(4)
         world, first = self.world, self.world.processes[0]
-        world.pass_time(world.policy.retention)
+        with world.calmly():
+            self.idle(4)
+            world.pass_time(world.policy.retention)
         if start == "archiving":
             world.reap(first)
             self.some_arrive(4 * requests)
             return
-        for _ in range(20):
-            if world.lease(OWNERS[0]).state is State.RELEASED:
-                break
-            world.pass_time(31.0)
-            world.reap(first)
-            self.everything_arrives()
+        with world.calmly():
+            for _ in range(20):
+                if world.lease(OWNERS[0]).state is State.RELEASED:
+                    break
+                world.pass_time(31.0)
+                world.reap(first)
         assert world.lease(OWNERS[0]).state is State.RELEASED
         if start == "fetching":
             world.create_db(first, OWNERS[0])

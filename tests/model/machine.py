@@ -1,25 +1,22 @@
 """The state machine: Hypothesis chooses what happens next, and the world checks what must never be."""
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from shared.domain import databases
 from shared.domain.leases import Owner, State, new_generation
 from shared.domain.policy import CLOCK_SKEW, DAY, HOUR, MINUTE
-from tests.model.network import Request
-from tests.model.world import OWNERS, POLICY, Process, World
+from tests.model.rules import NetworkRules, mostly, processes
+from tests.model.watched import Process
+from tests.model.world import OWNERS, POLICY, World
 
-processes = st.integers(0, 1)
 owners = st.integers(0, 1)
-mostly = st.sampled_from((True, True, False))
 SETTLED = (State.RUNNING, State.HIBERNATED, State.FAILED, State.RELEASED)
 
 
-class LeaseMachine(RuleBasedStateMachine):
+class LeaseMachine(NetworkRules):
     """Two processes with wrong clocks, one owner or two, a network that does what it likes."""
 
     starts: Sequence[str] = (
@@ -34,11 +31,15 @@ class LeaseMachine(RuleBasedStateMachine):
     )
 
     policy = POLICY
+    crowds = (1, 1, 2)  # how many owners there are; most stories are about one
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(self.policy)
+        self.world = self.new_world()
         self.owners = 1
+
+    def new_world(self) -> World:
+        return World(self.policy)
 
     def owner(self, which: int) -> Owner:
         return OWNERS[which % self.owners]
@@ -46,39 +47,37 @@ class LeaseMachine(RuleBasedStateMachine):
     @initialize(data=st.data())
     def begin_somewhere(self, data: st.DataObject) -> None:
         start = data.draw(st.sampled_from(self.starts), "start")
-        self.begin(start, data.draw(st.integers(0, 6), "requests"), data.draw(st.sampled_from((1, 1, 2)), "owners"))
+        self.begin(start, data.draw(st.integers(0, 6), "requests"), data.draw(st.sampled_from(self.crowds), "owners"))
 
     def begin(self, start: str, requests: int, owners: int = 1) -> None:
-        """Somewhere in a life, so that short stories reach its end; most are about one owner."""
+        """Somewhere in a life, so that short stories reach its end."""
         self.owners = owners
         world, first = self.world, self.world.processes[0]
         if start == "nothing":
             return
-        world.create_db(first, OWNERS[0])
         if start == "starting":
+            world.create_db(first, OWNERS[0])
             self.some_arrive(requests)
             return
-        self.everything_arrives()
+        with world.calmly():
+            world.create_db(first, OWNERS[0])
+            self.idle({"looked at": 2, "falling asleep": 2, "running": 0}.get(start, 4))
         match start:
             case "looked at":
-                self.idle(2)
                 world.pass_time(6 * HOUR)
                 world.reap(first)
                 self.some_arrive(requests)
             case "falling asleep":
-                self.idle(2)
                 world.pass_time(6 * HOUR)
                 world.reap(first)
                 while world.lease(OWNERS[0]).state is State.RUNNING and world.network.under_way:
                     self.some_arrive(1)
                 self.some_arrive(requests)
-            case "asleep" | "long asleep" | "waking":
-                self.idle(4)
-                if start == "long asleep":
-                    world.pass_time(world.policy.retention)
-                elif start == "waking":
-                    world.create_db(first, OWNERS[0])
-                    self.some_arrive(requests)
+            case "long asleep":
+                world.pass_time(world.policy.retention)
+            case "waking":
+                world.create_db(first, OWNERS[0])
+                self.some_arrive(requests)
 
     # --- what is asked of one process; `at_once`: its network is fast just now
 
@@ -132,58 +131,7 @@ class LeaseMachine(RuleBasedStateMachine):
     def the_store_forgets_one(self) -> None:
         self.world.strand(new_generation())
 
-    # --- what becomes of requests: they arrive in order, before others, twice, unanswered, or never
-
-    @rule()
-    def everything_arrives(self) -> None:
-        self.some_arrive(300)
-
-    @rule(count=st.integers(1, 3))
-    def some_arrive(self, count: int) -> None:
-        for _ in range(count):
-            if self.world.network.under_way:
-                self.world.deliver(self.world.network.under_way[0])
-
-    @precondition(lambda self: len(self.world.network.under_way) > 1)
-    @rule(which=st.integers(1, 5))
-    def overtake(self, which: int) -> None:
-        self.world.deliver(self.request(which))
-
-    @precondition(lambda self: self.world.network.under_way)
-    @rule(which=st.integers(0, 5))
-    def repeat(self, which: int) -> None:
-        request = self.request(which)
-        self.world.deliver(request)
-        self.world.deliver(request, again=True)
-
-    @precondition(lambda self: self.world.network.under_way)
-    @rule(which=st.integers(0, 5))
-    def lose_the_answer(self, which: int) -> None:
-        request = self.request(which)
-        self.world.deliver(request, lose_answer=self.world.lost(request))
-
-    @precondition(lambda self: self.world.network.under_way)
-    @rule(which=st.integers(0, 5))
-    def lose_the_request(self, which: int) -> None:
-        request = self.request(which)
-        self.world.network.drop(request, self.world.lost(request))
-        self.world.settle()
-
-    def request(self, which: int) -> Request:
-        return self.world.network.under_way[which % len(self.world.network.under_way)]
-
-    def all_of_one_arrives(self, process: Process, really: bool = True) -> None:
-        for _ in range(100 if really else 0):
-            mine = [request for request in self.world.network.under_way if request.sender == process.name]
-            if not mine:
-                return
-            self.world.deliver(mine[0])
-
     # --- what befalls everybody
-
-    @rule(process=processes)
-    def crash(self, process: int) -> None:
-        self.world.crash(self.world.processes[process])
 
     @rule(owner=owners)
     def touch(self, owner: int) -> None:
@@ -255,9 +203,7 @@ class LeaseMachine(RuleBasedStateMachine):
         healthy = world.new_process(0.0)
         world.processes.append(healthy)
         for _ in range(12):
-            self.run(healthy, lambda: world.reap(healthy))
-            while world.posted:
-                self.run(healthy, lambda: world.look(healthy))
+            self.timers(healthy)
             world.pass_time(6 * MINUTE)
         for owner in OWNERS:
             lease = world.lease(owner)
@@ -275,12 +221,18 @@ class LeaseMachine(RuleBasedStateMachine):
             answer = self.run(healthy, lambda owner=owner: world.create_db(healthy, owner))
             assert isinstance(answer, str), f"{owner} does not get a database: {answer!r}"
             after, found = world.lease(owner), world.server(owner)
-            assert after.state is State.RUNNING and found is not None
+            assert after.state is State.RUNNING and found is not None, f"{owner} was told of what does not run"
             life, server = found
             assert server.data == life.data, f"{owner} has lost data"
             if before is not None and before.state in (State.RUNNING, State.HIBERNATED):
                 assert after.generation == before.generation, f"{owner} was given another database"
         world.check()
+
+    def timers(self, process: Process) -> None:
+        """All that a process does by itself, once."""
+        self.run(process, lambda: self.world.reap(process))
+        while self.world.posted:
+            self.run(process, lambda: self.world.look(process))
 
     def wake_by_a_beat(self, process: Process, owner: Owner) -> None:
         world = self.world
@@ -289,12 +241,3 @@ class LeaseMachine(RuleBasedStateMachine):
         while world.posted:
             self.run(process, lambda: world.look(process))
         assert world.lease(owner).state is State.RUNNING, "a beat and its look do not bring it back"
-
-    def run(self, process: Process, begin: Any) -> Any:
-        """Run one piece of work to its end on a network that works."""
-        task: asyncio.Task[Any] = begin()
-        for _ in range(60):
-            if task.done():
-                return task.result()
-            self.world.pass_time(1.0)
-        raise AssertionError("it does not end")

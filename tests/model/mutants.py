@@ -11,7 +11,6 @@ from shared.domain.lifecycle import Act, Step
 from shared.manifests import database as manifests
 from tests.doubles.memory import MemoryStore, slot
 from tests.model import stories
-from tests.model.machine import LeaseMachine
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Mutant:
     target: Any
     attribute: str
     make: Callable[[Any], Any]
-    story: Callable[[LeaseMachine], None] | None = None
+    story: Callable[[Any], None] | None = None
 
 
 def _never_fenced(original: Any) -> Any:

@@ -12,13 +12,14 @@ from typing import Any
 
 @dataclass(eq=False)
 class Request:
-    """One call under way, from the process `sender` to a server."""
+    """One call under way, from the process `sender` to a server, since `sent_at` by the loop's clock."""
 
     sender: str
     to: str
     name: str
     call: Callable[[], Awaitable[Any]]
     answer: asyncio.Future[Any] = field(repr=False)
+    sent_at: float
 
     @property
     def awaited(self) -> bool:
@@ -35,7 +36,8 @@ class Network:
     async def send(self, sender: str, to: str, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         if self.calm:
             return await call()
-        request = Request(sender, to, name, call, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        request = Request(sender, to, name, call, loop.create_future(), loop.time())
         self.under_way.append(request)
         return await request.answer
 
@@ -64,14 +66,14 @@ class Network:
 
 
 class Wire:
-    """A server as one process sees it: its coroutine methods go over the network."""
+    """A server as one process sees it: its methods, which are coroutines, go over the network."""
 
     def __init__(self, server: Any, network: Network, sender: str, to: str, direct: frozenset[str] = frozenset()):
         self._server, self._network, self._sender, self._to, self._direct = server, network, sender, to, direct
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._server, name)
-        if name in self._direct:
+        if name in self._direct or not callable(method):
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:

@@ -5,6 +5,7 @@ import contextvars
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shared.adapters.k8s.api import Object
 from shared.adapters.k8s.databases import Databases
 from shared.domain.beats import RecentBeats
 from shared.domain.control import Control
@@ -76,9 +77,23 @@ class WatchedStore(MemoryStore):
 
 
 class WatchedKubernetes(Kubernetes):
-    """Kubernetes, telling the world when a server is asked what it counts."""
+    """Kubernetes, telling the world when a server is asked what it counts, and knowing what leads to it."""
 
     world: "World"
+
+    def __init__(self, **how: Any):
+        super().__init__(**how)
+        self.addresses: dict[str, str] = {}  # `host:port` → generation, whether or not it is there any more
+        self.passwords: dict[str, str] = {}  # generation → what its server was made with
+
+    def _create(self, manifest: Object) -> Object:
+        made = super()._create(manifest)
+        generation = made["metadata"].get("name", "").removeprefix("pg-")
+        if made["kind"] == "Service":
+            self.addresses[f"{made['spec']['clusterIP']}:3306"] = generation
+        if made["kind"] == "Secret" and "password" in made["stringData"]:
+            self.passwords[generation] = made["stringData"]["password"]
+        return made
 
     def _run(self, pod: str, argv: Any) -> Any:
         output = super()._run(pod, argv)
@@ -102,18 +117,24 @@ class HeardDatabases(Databases):
         return heard
 
 
-PROCESS: contextvars.ContextVar["Process"] = contextvars.ContextVar("PROCESS")
+@dataclass
+class Member:
+    """One process among several."""
+
+    name: str
+    work: list[asyncio.Task[Any]] = field(default_factory=list, kw_only=True)  # what it was asked to do
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list, kw_only=True)  # and everything that runs for it
 
 
 @dataclass
-class Process:
+class Process(Member):
     """One instance of the control plane."""
 
-    name: str
     control: Control
     recent: RecentBeats
-    work: list[asyncio.Task[Any]] = field(default_factory=list)  # what it was asked to do
-    tasks: list[asyncio.Task[Any]] = field(default_factory=list)  # and everything that runs for it
+
+
+PROCESS: contextvars.ContextVar[Member] = contextvars.ContextVar("PROCESS")
 
 
 class PostedLooks:

@@ -5,18 +5,14 @@ The code that runs in the processes is the real one: functions of `shared.domain
 everything and checks, at every write, what must never be.
 """
 
-import asyncio
-import contextvars
 from collections import defaultdict
-from collections.abc import Coroutine
-from typing import Any
 
 from shared.adapters.k8s.databases import Databases
 from shared.adapters.sealing import KeyRing, new_key
 from shared.domain import databases
 from shared.domain.beats import RecentBeats
-from shared.domain.control import Control
-from shared.domain.errors import ArchiveUnavailable, ClusterUnavailable, PlaygroundError, StoreUnavailable
+from shared.domain.control import Control, Pool
+from shared.domain.credentials import USER
 from shared.domain.leases import Lease, Owner
 from shared.domain.policy import CLOCK_SKEW, Policy
 from shared.manifests.mariadb import Spec
@@ -25,9 +21,9 @@ from tests.doubles.mariadb import Server
 from tests.doubles.tasks import MemoryArchives
 from tests.model.acts import Acts
 from tests.model.invariants import OWNERS, STRANGER
-from tests.model.network import Network, Request, Wire
+from tests.model.network import Wire
+from tests.model.stage import Stage
 from tests.model.watched import (
-    PROCESS,
     Asked,
     HeardDatabases,
     Life,
@@ -36,22 +32,18 @@ from tests.model.watched import (
     WatchedKubernetes,
     WatchedStore,
     WorldClock,
-    owned_task,
 )
-from tests.virtual import VirtualLoop
 
 POLICY = Policy(delete_without_archive=True)
 KEYS = KeyRing.parse(new_key())
 SPEC = Spec(image="mariadb")
+NO_POOL = Pool()
 
 
-class World(Acts):
-    def __init__(self, policy: Policy = POLICY) -> None:
-        self.loop = VirtualLoop(hurry=False)
-        self.loop.set_task_factory(owned_task)
-        self.policy = policy
-        self.network = Network()
-        self.clock = WorldClock(self.loop)
+class World(Stage[Process], Acts):
+    def __init__(self, policy: Policy = POLICY, pool: Pool = NO_POOL) -> None:
+        super().__init__()
+        self.policy, self.pool = policy, pool
         self.kubernetes = WatchedKubernetes(clock=self.clock, auto=True)
         self.kubernetes.world = self
         self.cluster = self.kubernetes
@@ -64,89 +56,31 @@ class World(Acts):
         self.purges: set[Owner] = set()
         self.ends: set[Owner] = set()
         self.left: dict[Owner, tuple[list[str], float]] = {}
-        self.broken: BaseException | None = None
         self.deletions_seen = 0
-        self.births = 0
-        self.processes: list[Process] = []
         for wrong in (CLOCK_SKEW / 2, -CLOCK_SKEW / 2):
             self.processes.append(self.new_process(wrong))
 
-    def new_process(self, wrong: float) -> Process:
-        self.births += 1
-        name, clock = f"process-{self.births}", WorldClock(self.loop, wrong)
+    def new_process(self, wrong: float, pool: Pool | None = None) -> Process:
+        """`pool` is what it wants there to be; what everybody is to want in the end, unless it is said."""
+        name, clock = self.name(), WorldClock(self.loop, wrong)
         api = Wire(self.kubernetes, self.network, name, "cluster", direct=frozenset({"watch", "page"}))
         cluster = HeardDatabases(api, SPEC, "plane")
         cluster.world = self
         leases = Wire(self.store, self.network, name, "store")
         archives = Wire(MemoryArchives(self.kubernetes), self.network, name, "archive")
-        control = Control(leases, cluster, PostedLooks(self.posted), KEYS, clock, self.policy, archives)
+        control = Control(leases, cluster, PostedLooks(self.posted), KEYS, clock, self.policy, archives,
+                          self.pool if pool is None else pool)  # fmt: skip
         return Process(name, control, RecentBeats(clock))
 
-    @property
-    def now(self) -> float:
-        return self.clock.now()
+    def another(self, process: Process) -> Process:
+        return self.new_process(process.control.clock.now() - self.now, process.control.pool)
 
-    # --- what processes do
-
-    def begin(self, process: Process, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        async def run() -> Any:
-            try:
-                return await work
-            except PlaygroundError as error:
-                return error
-
-        context = contextvars.copy_context()
-        context.run(PROCESS.set, process)
-        task = self.loop.create_task(run(), context=context)
-        process.work.append(task)
-        self.settle()
-        return task
-
-    def settle(self) -> None:
-        """Let everything happen that needs neither time nor the network; no task may have broken."""
-        self.loop.settle()
-        if self.broken:
-            raise self.broken
-        for process in self.processes:
-            for task in [task for task in process.work if task.done()]:
-                process.work.remove(task)
-                task.result()
-            process.tasks[:] = [task for task in process.tasks if not task.done()]
-
-    def crash(self, process: Process) -> None:
-        """The process is gone where it stands; what it sent may still arrive."""
-        for request in self.network.under_way:
-            if request.sender == process.name and request.awaited:
-                request.answer.cancel()  # nobody listens
-        self.abandon(process)
-        self.processes[self.processes.index(process)] = self.new_process(process.control.clock.now() - self.now)
-
-    def abandon(self, process: Process) -> None:
-        """End a process's tasks without their doing anything any more, not even clean up."""
-        calm, self.network.calm = self.network.calm, False
-        sent = list(self.network.under_way)
-        for task in process.tasks:
-            task.cancel()
-        self.loop.settle()
-        self.network.under_way[:] = sent  # what they tried on their way out was never sent
-        self.network.calm = calm
-
-    # --- what the network does
-
-    def deliver(self, request: Request, **how: Any) -> None:
-        self.loop.create_task(self.network.deliver(request, **how))
-        self.settle()
-        self.check()
-
-    def calm_down(self) -> None:
-        """From now on the network works; what was under way arrives first."""
-        while self.network.under_way:
-            self.deliver(self.network.under_way[0])
-        self.network.calm = True
-
-    def lost(self, request: Request) -> Exception:
-        errors = {"cluster": ClusterUnavailable, "archive": ArchiveUnavailable, "store": StoreUnavailable}
-        return errors[request.to]("lost")
+    def answered(self, owner: Owner, source: str) -> None:
+        """What create_db says leads to the server that has this password."""
+        password, address = source.removeprefix(f"mysql://{USER}:").removesuffix(")/?maxAllowedPacket=0").split("@tcp(")
+        generation = self.kubernetes.addresses[address]
+        assert self.kubernetes.passwords[generation] == password, f"{owner} was told another server's password"
+        assert self.lives[generation].owner == owner, f"{owner} was told how to reach somebody else's server"
 
     # --- what owners do
 
@@ -181,13 +115,7 @@ class World(Acts):
             found = self.server(owner)
             if found and found[1].connections:
                 self.used(found[0])
-        self.settle()
-        self.check()
-
-    def close(self) -> None:
-        for process in self.processes:
-            self.abandon(process)
-        self.loop.close()
+        super().pass_time(0.0)
 
     def strand(self, generation: str) -> None:
         """A database that runs, with data, and of which the store knows nothing: it was restored from an older copy."""
@@ -206,9 +134,3 @@ class World(Acts):
             if volume["metadata"]["name"] == workload["metadata"]["name"]
             and workload["metadata"]["annotations"]["playground.dev/owner"] == STRANGER.key
         ]
-
-    def run_alone(self, work: Coroutine[Any, Any, None]) -> None:
-        """Something that no process of ours does, and no network disturbs."""
-        task = self.loop.create_task(work)
-        self.loop.settle()
-        task.result()
