@@ -1,4 +1,4 @@
-"""The state machine over the real code: whatever happens in whatever order, what must never be, is not."""
+"""The state machines over the real code: whatever happens in whatever order, what must never be, is not."""
 
 import os
 
@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.model.archives import ArchiveMachine
 from tests.model.machine import LeaseMachine
+from tests.model.pool import PoolMachine
 
 # `make test` runs 2,000 stories, `make test-fast` 200.
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "200"))
@@ -18,3 +19,5 @@ TestLeases = LeaseMachine.TestCase
 TestLeases.settings = STORIES
 TestArchives = ArchiveMachine.TestCase
 TestArchives.settings = STORIES
+TestPool = PoolMachine.TestCase
+TestPool.settings = STORIES

@@ -8,6 +8,8 @@ from tests.model.archive_mutants import ARCHIVE_MUTANTS
 from tests.model.archives import ArchiveMachine
 from tests.model.machine import LeaseMachine
 from tests.model.mutants import MUTANTS, Mutant
+from tests.model.pool import PoolMachine
+from tests.model.pool_mutants import POOL_MUTANTS
 
 SEARCH = settings(
     max_examples=2000, stateful_step_count=12, deadline=None, database=None, phases=[Phase.generate],
@@ -23,6 +25,11 @@ def test_the_machine_finds_it_when(mutant: Mutant, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("mutant", ARCHIVE_MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_machine_with_archives_finds_it_when(mutant: Mutant, monkeypatch: pytest.MonkeyPatch):
     find(mutant, ArchiveMachine, monkeypatch)
+
+
+@pytest.mark.parametrize("mutant", POOL_MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_machine_with_a_pool_finds_it_when(mutant: Mutant, monkeypatch: pytest.MonkeyPatch):
+    find(mutant, PoolMachine, monkeypatch)
 
 
 def find(mutant: Mutant, machine: type[LeaseMachine], monkeypatch: pytest.MonkeyPatch) -> None:
