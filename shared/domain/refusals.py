@@ -71,7 +71,7 @@ class Refusals:
 
     async def close(self) -> None:
         """Write what is left."""
-        if self._writing is not None:
+        if self._writing is not None and not self._writing.done():
             self._writing.cancel()
             await asyncio.wait([self._writing])
         await self.flush()

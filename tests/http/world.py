@@ -24,7 +24,7 @@ from tests.doubles.kubernetes import Kubernetes
 from tests.doubles.network import Fate, Request
 from tests.http import troubles
 
-WIRED = (refusals, control.control, looks.looks, cluster.cluster, cluster.api, store.store, sealing.sealer,
+WIRED = (control.control, looks.looks, cluster.cluster, cluster.api, store.store, sealing.sealer,
          policies.policy,
          callers.certificates, callers.rates, callers.revocations,
          issuing.revocation_list, issuing.authority)  # fmt: skip
@@ -151,5 +151,14 @@ class World:
 async def uninstall() -> None:
     """Close what the wiring holds, so that the next use makes it anew."""
     databases.BEAT_ANSWER = BEAT_ANSWER
+    forget_refusals()
     for each in WIRED:
         await each.close()  # type: ignore[attr-defined]
+
+
+def forget_refusals() -> None:
+    """What was counted so far is written to no store, least of all to one that nobody here has opened."""
+    counting, refusals._counting = refusals._counting, None
+    writing = counting._writing if counting is not None else None
+    if writing is not None and not writing.done() and not writing.get_loop().is_closed():
+        writing.cancel()

@@ -76,7 +76,10 @@ MUTANTS = [
     (Mutant("an open connection is no use", lifecycle, "learn", _forgets_open_connections), "it was in use"),
     (Mutant("a past connection is no use", lifecycle, "learn", _forgets_past_connections), "it was in use"),
     (Mutant("a gap is silence", Hearing, "silence", _subtracts_no_gap), "after an acknowledged beat"),
-    (Mutant("silence in a gap is trusted", Hearing, "trusted", _trusts_every_silence), "nobody could be heard"),
+    (
+        Mutant("silence in a gap is trusted", Hearing, "trusted", _trusts_every_silence),
+        "(nobody could be heard|after an)",
+    ),
     (Mutant("the canary leaves no gap", Hearing, "heard", _records_no_gap), "after an acknowledged beat"),
     (
         Mutant("what was stored is taken for there", archiving, "holds", _believes_what_is_stored),
