@@ -5,6 +5,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 from tests.model.archives import ArchiveMachine
+from tests.model.certificates import CertificateMachine
 from tests.model.machine import LeaseMachine
 from tests.model.pool import PoolMachine
 
@@ -21,3 +22,5 @@ TestArchives = ArchiveMachine.TestCase
 TestArchives.settings = STORIES
 TestPool = PoolMachine.TestCase
 TestPool.settings = STORIES
+TestCertificates = CertificateMachine.TestCase
+TestCertificates.settings = STORIES

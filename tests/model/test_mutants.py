@@ -6,10 +6,14 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.archive_mutants import ARCHIVE_MUTANTS
 from tests.model.archives import ArchiveMachine
+from tests.model.certificate_mutants import CERTIFICATE_MUTANTS
+from tests.model.certificates import CertificateMachine
 from tests.model.machine import LeaseMachine
 from tests.model.mutants import MUTANTS, Mutant
 from tests.model.pool import PoolMachine
 from tests.model.pool_mutants import POOL_MUTANTS
+
+type Machine = LeaseMachine | CertificateMachine
 
 SEARCH = settings(
     max_examples=2000, stateful_step_count=12, deadline=None, database=None, phases=[Phase.generate],
@@ -32,7 +36,12 @@ def test_the_machine_with_a_pool_finds_it_when(mutant: Mutant, monkeypatch: pyte
     find(mutant, PoolMachine, monkeypatch)
 
 
-def find(mutant: Mutant, machine: type[LeaseMachine], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mutant", CERTIFICATE_MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_machine_of_certificates_finds_it_when(mutant: Mutant, monkeypatch: pytest.MonkeyPatch):
+    find(mutant, CertificateMachine, monkeypatch)
+
+
+def find(mutant: Mutant, machine: type[Machine], monkeypatch: pytest.MonkeyPatch) -> None:
     if mutant.story:
         tell(mutant, machine())  # it is no fault without the mutant
     monkeypatch.setattr(mutant.target, mutant.attribute, mutant.make(getattr(mutant.target, mutant.attribute)))
@@ -43,7 +52,7 @@ def find(mutant: Mutant, machine: type[LeaseMachine], monkeypatch: pytest.Monkey
             run_state_machine_as_test(machine, settings=SEARCH)
 
 
-def tell(mutant: Mutant, machine: LeaseMachine) -> None:
+def tell(mutant: Mutant, machine: Machine) -> None:
     """The mutant's story, to its end."""
     assert mutant.story
     try:
