@@ -114,9 +114,15 @@ def test_a_crash_while_a_spare_is_given_leaves_it_to_one_owner_or_to_none(full, 
 
 
 @pytest.mark.parametrize(
-    "point", ["after write pending", "after make PersistentVolumeClaim", "before write running", "before write released",
-              "after write released"]
-)  # fmt: skip
+    "point",
+    [
+        "after write pending",
+        "after make PersistentVolumeClaim",
+        "before write running",
+        "before write released",
+        "after write released",
+    ],
+)
 def test_a_crash_while_the_pool_is_filled_leaves_a_pool_that_fills(full, namespace, user, point):
     server = full
     server.source(user).keep("kept")
