@@ -19,10 +19,10 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from selfhost.answers import FunctionResponse, problem
 from selfhost.connections import Connection
 from selfhost.errors import FunctionFailed
-from selfhost.listener import HANDSHAKE, Listener
+from selfhost.listener import Listener
 from selfhost.routes import Routes
 from selfhost.runtime import Runtime
-from selfhost.turns import Turns
+from selfhost.turns import Rules, Turns
 from shared.domain.errors import NotFound, TooMany
 from shared.edge import tracing
 from shared.edge.problems import HeadTooLarge, NotHttp, TooLarge, WrongMethod
@@ -42,11 +42,14 @@ _ONE_HOP = {
 }  # fmt: skip
 _VERSIONS = (HttpVersion11, HttpVersion10)  # the parser takes what says that it is 0.9 or 2.0, too
 _BEAT = "heart_beat"  # has turns of its own: no kernel waits for whatever else there is to do
+_HANDSHAKES = Rules(64, share=32, queue=512, long=0.05, round=8)  # by source
+_BEATS = Rules(128, share=64, queue=2048, long=0.05)  # by tenant
+_OTHERS = Rules(64, share=32, queue=2048, long=0.05)  # by tenant; what needs no cluster takes a tenth of that
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes, numbers and seconds that one client, or all together, may not exceed."""
+    """Bytes, numbers, seconds and turns that one client, or all together, may not exceed."""
 
     body: int = 64 * 1024
     head: int = 16 * 1024
@@ -54,12 +57,9 @@ class Limits:
     request: float = 15  # from a request's first byte to its last
     keep_alive: float = 75
     handshake: float = 10
-    handshakes: int = 16  # begun at once
-    door: int = 512  # clients of one source that wait for their handshake
-    beats: int = 64  # at once
-    turns: int = 32  # of other requests at once
-    turn: float = 0.05  # after which one counts no more; an answer that needs no cluster takes a tenth of it
-    queue: int = 2048  # requests of one tenant that wait for their turn
+    handshakes: Rules = _HANDSHAKES
+    beats: Rules = _BEATS
+    turns: Rules = _OTHERS
 
 
 class Front(web.Server):
@@ -84,10 +84,8 @@ class Front(web.Server):
         self._scheme = "https://" if tls else "http://"
         self._stopping = False
         self.clients: set[Connection] = set()
-        self.beats = Turns(self.limits.beats, self.limits.queue, self.limits.turn)
-        self.turns = Turns(self.limits.turns, self.limits.queue, self.limits.turn)
-        door = Turns(self.limits.handshakes, self.limits.door, HANDSHAKE)
-        self.listener = Listener(self, self._room, tls, self.limits.handshake, door)
+        self.beats, self.turns = Turns(self.limits.beats), Turns(self.limits.turns)
+        self.listener = Listener(self, self._room, tls, self.limits.handshake, Turns(self.limits.handshakes))
         self._watch: asyncio.Task[None] | None = None
 
     def __call__(self) -> Connection:
@@ -187,7 +185,7 @@ class Front(web.Server):
         if connection.certificate:
             headers["x-arr-clientcert"] = connection.certificate
         turns = self.beats if name == _BEAT else self.turns
-        if not turns.begin(connection):
+        if not turns.begin(connection, connection.tenant):
             if seconds := turns.crowded(connection.tenant):
                 response = problem(TooMany("too many requests of your tenant wait for their turn"))
                 response.headers["retry-after"] = str(seconds)

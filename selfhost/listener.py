@@ -2,7 +2,8 @@
 
 asyncio's own server counts no handshakes and knows no limit, so accepting is done here and each
 socket is handed to the loop afterwards. A handshake takes a millisecond of the loop, ten times what
-a request does, so that few are begun at once: those who are in go on being served meanwhile.
+a request does, so that few are begun at once, and very few in one round of the loop: those who are
+in go on being served meanwhile.
 """
 
 import asyncio
@@ -19,7 +20,6 @@ from selfhost.turns import Turns
 
 _log = logging.getLogger(__name__)
 PAUSE = 1.0
-HANDSHAKE = 0.05  # seconds after which a handshake waits for its client: others are begun
 _RESET = struct.pack("ii", 1, 0)  # close with a RST: nothing is left of who is sent away
 _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -98,7 +98,7 @@ class Listener:
                 client.close()
                 continue
             source = source_of(address[0])
-            begun = self._turns.begin(client)
+            begun = self._turns.begin(client, source)
             if not begun and self._turns.crowded(source):
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 client.close()

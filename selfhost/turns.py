@@ -1,4 +1,4 @@
-"""Turns at this process's loop: so many at once, and whoever waits does so in its own group's queue.
+"""Turns at this process's loop: so many at once, of one group its share; whoever waits does so in its group's queue.
 
 A turn ends with what it was taken for, or once it is long: who is at it for longer waits for the
 world, a cluster or a client, and the loop is free for others meanwhile. So few turns at once keep
@@ -10,8 +10,23 @@ work; here it costs every request its way through, so that it is a dictionary's 
 
 import asyncio
 import math
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Hashable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`at_once` of all, of one group its `share`; `queue` of one may wait; after `long` seconds a turn counts no more.
+
+    `round`: no more than so many begin in one round of the loop (0: any number).
+    """
+
+    at_once: int
+    share: int
+    queue: int
+    long: float
+    round: int = 0
 
 
 class Turns:
@@ -20,38 +35,40 @@ class Turns:
     `crowded_out` counts whom a caller sent away because its group's queue was full.
     """
 
-    def __init__(self, at_once: int, queue: int, long: float) -> None:
-        """`queue`: how many of one group may wait; `long`: seconds after which a turn counts no more."""
-        self._at_once, self._queue, self._long = at_once, queue, long
-        self._begun: dict[Hashable, float] = {}  # in the order in which they began
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._begun: dict[Hashable, tuple[float, str]] = {}  # in the order in which they began
+        self._of: defaultdict[str, int] = defaultdict(int)  # how many turns a group has
         self._queues: OrderedDict[str, OrderedDict[Hashable, asyncio.Future[None]]] = OrderedDict()
         self._group: dict[Hashable, str] = {}  # of those who wait
         self._timer: asyncio.TimerHandle | None = None
+        self._round = 0  # how many have begun in this round of the loop
         self.crowded_out = 0
 
     @property
     def waiting(self) -> int:
         return len(self._group)
 
-    def begin(self, who: Hashable) -> bool:
+    def begin(self, who: Hashable, group: str) -> bool:
         """Take a turn, to be given back by `end`, if that needs no wait."""
-        if self._queues:
+        if group in self._queues:
             return False
         now = asyncio.get_running_loop().time()
-        if len(self._begun) >= self._at_once:
+        if not self._free(group):
             self._drop_long(now)
-            if len(self._begun) >= self._at_once:
+            if not self._free(group):
                 return False
-        self._begun[who] = now
+        self._take(who, group, now)
         return True
 
     def crowded(self, group: str) -> int:
         """0 if one more of that group may wait; otherwise in how many seconds its turn would come at the latest."""
-        waiting = len(self._queues.get(group, ()))
-        if waiting < self._queue:
+        rules, waiting = self._rules, len(self._queues.get(group, ()))
+        if waiting < rules.queue:
             return 0
         self.crowded_out += 1
-        return math.ceil(waiting * len(self._queues) * self._long / self._at_once)
+        share = min(rules.share, max(1.0, rules.at_once / len(self._queues)))
+        return math.ceil(waiting * rules.long / share)
 
     async def wait(self, who: Hashable, group: str) -> None:
         """Take a turn when it comes. Raises CancelledError, too, for who has left meanwhile."""
@@ -80,16 +97,49 @@ class Turns:
 
     def end(self, who: Hashable) -> None:
         """The turn is over, unless it was already."""
-        self._begun.pop(who, None)
+        self._drop(who)
         if self._queues:
             self._call()
+
+    def _free(self, group: str) -> bool:
+        return self._any_free() and self._of.get(group, 0) < self._rules.share
+
+    def _any_free(self) -> bool:
+        rules = self._rules
+        return len(self._begun) < rules.at_once and (not rules.round or self._round < rules.round)
+
+    def _take(self, who: Hashable, group: str, now: float) -> None:
+        self._begun[who] = now, group
+        self._of[group] += 1
+        if self._rules.round:
+            if not self._round:
+                asyncio.get_running_loop().call_soon(self._next_round)
+            self._round += 1
+
+    def _next_round(self) -> None:
+        self._round = 0
+        if self._queues:
+            self._call()
+
+    def _drop(self, who: Hashable) -> None:
+        begun = self._begun.pop(who, None)
+        if begun is not None:
+            _, group = begun
+            self._of[group] -= 1
+            if not self._of[group]:
+                del self._of[group]
 
     def _call(self) -> None:
         """Give the turns that are free, a group after the other; then see when the next is free at the latest."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._queues and len(self._begun) < self._at_once:
+        now, passed = loop.time(), 0
+        while passed < len(self._queues) and self._any_free():
             group, queue = next(iter(self._queues.items()))
+            if not self._free(group):
+                self._queues.move_to_end(group)
+                passed += 1
+                continue
+            passed = 0
             who, turn = queue.popitem(last=False)
             del self._group[who]
             if not queue:
@@ -98,10 +148,11 @@ class Turns:
                 continue  # it gave up, and has not come to say so
             if queue:
                 self._queues.move_to_end(group)
-            self._begun[who] = now
+            self._take(who, group, now)
             turn.set_result(None)
-        if self._queues and self._timer is None:
-            self._timer = loop.call_at(next(iter(self._begun.values())) + self._long, self._look)
+        if self._queues and self._begun and self._timer is None:
+            oldest, _ = next(iter(self._begun.values()))
+            self._timer = loop.call_at(oldest + self._rules.long, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -111,7 +162,7 @@ class Turns:
 
     def _drop_long(self, now: float) -> None:
         while self._begun:
-            who, began = next(iter(self._begun.items()))
-            if now - began < self._long:
+            who, (began, _) = next(iter(self._begun.items()))
+            if now - began < self._rules.long:
                 return
-            del self._begun[who]
+            self._drop(who)

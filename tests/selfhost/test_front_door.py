@@ -8,10 +8,12 @@ from types import ModuleType
 import pytest
 
 from selfhost.listener import source_of
+from selfhost.turns import Rules
 from tests.selfhost.clients import Client, Connection, get, until
 from tests.selfhost.conftest import Serve
 
 ANOTHER = ("127.0.0.2", 0)
+ONE = Rules(1, share=1, queue=99, long=1000.0, round=1)  # a handshake counts until it ends
 
 
 async def silent(client: Client, source: tuple[str, int] | None = None) -> Connection:
@@ -21,14 +23,8 @@ async def silent(client: Client, source: tuple[str, int] | None = None) -> Conne
     return connection
 
 
-@pytest.fixture
-def one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handshake counts until it ends."""
-    monkeypatch.setattr("selfhost.front.HANDSHAKE", 1000.0)
-
-
-async def test_who_waits_for_a_handshake_gets_it_when_another_ends(serve: Serve, one_at_once: None) -> None:
-    client = await serve(handshakes=1)
+async def test_who_waits_for_a_handshake_gets_it_when_another_ends(serve: Serve) -> None:
+    client = await serve(handshakes=ONE)
     first = await silent(client)
     await until(lambda: client.front.listener.handshakes)
     asking = asyncio.create_task(client.ask(get()))
@@ -39,16 +35,14 @@ async def test_who_waits_for_a_handshake_gets_it_when_another_ends(serve: Serve,
 
 
 async def test_a_silent_client_keeps_nobody_from_a_handshake(serve: Serve) -> None:
-    client = await serve(handshakes=1)
+    client = await serve(handshakes=Rules(1, 1, 99, 0.05))
     for _ in range(3):
         await silent(client)
     assert (await client.ask(get())).status == 200
 
 
-async def test_established_connections_are_served_while_others_wait_at_the_door(
-    serve: Serve, one_at_once: None
-) -> None:
-    client = await serve(handshakes=1)
+async def test_established_connections_are_served_while_others_wait_at_the_door(serve: Serve) -> None:
+    client = await serve(handshakes=ONE)
     connection = await client.connect()
     for _ in range(5):
         await silent(client)
@@ -57,8 +51,8 @@ async def test_established_connections_are_served_while_others_wait_at_the_door(
     assert client.front.listener.waiting == 4
 
 
-async def test_of_one_source_no_more_wait_than_may(serve: Serve, one_at_once: None) -> None:
-    client = await serve(handshakes=1, door=2)
+async def test_of_one_source_no_more_wait_than_may(serve: Serve) -> None:
+    client = await serve(handshakes=Rules(1, 1, 2, 1000.0))
     for _ in range(3):
         await silent(client)
     await until(lambda: client.front.listener.waiting == 2)
@@ -70,8 +64,8 @@ async def test_of_one_source_no_more_wait_than_may(serve: Serve, one_at_once: No
     assert client.front.listener.crowded_out == 1
 
 
-async def test_sources_take_turns(serve: Serve, one_at_once: None) -> None:
-    client = await serve(handshakes=1)
+async def test_sources_take_turns(serve: Serve) -> None:
+    client = await serve(handshakes=ONE)
     crowd = [await silent(client) for _ in range(20)]
     await until(lambda: client.front.listener.waiting == 19)
     context = client.context()
@@ -89,10 +83,10 @@ async def test_sources_take_turns(serve: Serve, one_at_once: None) -> None:
 
 
 async def test_who_waits_for_longer_than_a_handshake_may_take_is_sent_away(
-    serve: Serve, one_at_once: None, caplog: pytest.LogCaptureFixture
+    serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    client = await serve(handshakes=1, handshake=0.2)
+    client = await serve(handshakes=ONE, handshake=0.2)
     connections = [await silent(client) for _ in range(3)]
     for connection in connections:
         assert await connection.ended() == b""
@@ -102,8 +96,8 @@ async def test_who_waits_for_longer_than_a_handshake_may_take_is_sent_away(
     assert caplog.records == []
 
 
-async def test_who_waits_counts_as_a_connection(serve: Serve, one_at_once: None) -> None:
-    client = await serve(handshakes=1, connections=3)
+async def test_who_waits_counts_as_a_connection(serve: Serve) -> None:
+    client = await serve(handshakes=ONE, connections=3)
     for _ in range(3):
         await silent(client)
     await until(lambda: client.front.listener.waiting == 2)
@@ -111,8 +105,8 @@ async def test_who_waits_counts_as_a_connection(serve: Serve, one_at_once: None)
     assert client.front.listener.refused == 1
 
 
-async def test_a_stop_waits_for_nobody_at_the_door(serve: Serve, one_at_once: None, echo: ModuleType) -> None:
-    client = await serve(handshakes=1)
+async def test_a_stop_waits_for_nobody_at_the_door(serve: Serve, echo: ModuleType) -> None:
+    client = await serve(handshakes=ONE)
     connections = [await silent(client) for _ in range(3)]
     await until(lambda: client.front.listener.waiting == 2)
     async with asyncio.timeout(5):

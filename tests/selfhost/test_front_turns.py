@@ -7,12 +7,14 @@ from types import ModuleType
 import pytest
 
 from selfhost.connections import tenant_of
+from selfhost.turns import Rules
 from shared.domain.identity import Role
 from tests.certs import BAD_URIS, CertificateFactory
 from tests.selfhost.clients import Client, Connection, assert_problem, get, until
 from tests.selfhost.conftest import Serve
 
 FOR_EVER = 1000.0
+ONE = Rules(1, share=1, queue=9, long=FOR_EVER)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ async def waiting(client: Client) -> Connection:
 
 
 async def test_who_waits_is_served_when_a_turn_is_free(serve: Serve, echo: ModuleType) -> None:
-    client = await serve(turns=1, turn=FOR_EVER)
+    client = await serve(turns=ONE)
     stays, waits = await staying(client, echo), await waiting(client)
     echo.may_end.set()
     assert [(await each.reply()).status for each in (stays, waits)] == [200, 200]
@@ -45,7 +47,7 @@ async def test_who_waits_is_served_when_a_turn_is_free(serve: Serve, echo: Modul
 
 
 async def test_a_beat_waits_for_nothing_but_beats(serve: Serve, echo: ModuleType) -> None:
-    client = await serve(turns=1, turn=FOR_EVER)
+    client = await serve(turns=ONE)
     await staying(client, echo)
     await waiting(client)
     assert (await client.ask(get("/api/heart_beat"))).status == 200
@@ -53,14 +55,14 @@ async def test_a_beat_waits_for_nothing_but_beats(serve: Serve, echo: ModuleType
 
 
 async def test_a_turn_that_is_long_is_somebody_elses(serve: Serve, echo: ModuleType) -> None:
-    client = await serve(turns=1, turn=0.05)
+    client = await serve(turns=Rules(1, 1, 9, 0.05))
     await staying(client, echo)
     assert (await client.ask(get())).status == 200
     assert not echo.may_end.is_set()
 
 
 async def test_beyond_a_tenants_queue_one_is_told_when_to_come_again(serve: Serve, echo: ModuleType) -> None:
-    client = await serve(turns=1, queue=2, turn=FOR_EVER)
+    client = await serve(turns=Rules(1, 1, 2, FOR_EVER))
     await staying(client, echo)
     waits = [await waiting(client) for _ in range(2)]
     connection = await client.connect()
@@ -74,14 +76,14 @@ async def test_beyond_a_tenants_queue_one_is_told_when_to_come_again(serve: Serv
 
 
 async def test_what_has_no_function_needs_no_turn(serve: Serve, echo: ModuleType) -> None:
-    client = await serve(turns=1, turn=FOR_EVER)
+    client = await serve(turns=ONE)
     await staying(client, echo)
     assert (await client.ask(get("/api/nowhere"))).status == 404
     assert (await client.ask(get("/api/create_db"))).status == 405
 
 
 async def test_who_hangs_up_leaves_the_queue(serve: Serve, echo: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
-    client = await serve(turns=1, turn=FOR_EVER)
+    client = await serve(turns=ONE)
     stays = await staying(client, echo)
     (await waiting(client)).writer.transport.abort()
     await until(lambda: not client.front.turns.waiting)
@@ -92,7 +94,7 @@ async def test_who_hangs_up_leaves_the_queue(serve: Serve, echo: ModuleType, cap
 
 
 async def test_a_stop_serves_who_waits(serve: Serve, echo: ModuleType) -> None:
-    client = await serve(turns=1, turn=FOR_EVER)
+    client = await serve(turns=ONE)
     stays, waits = await staying(client, echo), await waiting(client)
     stopping = asyncio.create_task(client.front.stop(patience=30))
     await asyncio.wait([stopping], timeout=0.1)  # long enough to look at every connection

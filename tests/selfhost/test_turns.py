@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from selfhost.turns import Turns
+from selfhost.turns import Rules, Turns
 from tests.domain.rig import virtual
 from tests.virtual import VirtualLoop
 
@@ -17,14 +18,14 @@ LONG = 5.0
 class Hall:
     """Who had a turn, and in which order."""
 
-    def __init__(self, at_once: int = 1, queue: int = 10_000):
-        self.turns = Turns(at_once, queue, LONG)
+    def __init__(self, at_once: int = 1, share: int = 10_000, queue: int = 10_000, in_a_round: int = 0):
+        self.turns = Turns(Rules(at_once, share, queue, LONG, in_a_round))
         self.order: list[str] = []
         self.acting = self.most = 0
 
     async def visit(self, group: str, seconds: float = 1.0, who: object = None) -> None:
         who = who or object()
-        if not self.turns.begin(who):
+        if not self.turns.begin(who, group):
             await self.turns.wait(who, group)
         self.order.append(group)
         self.acting += 1
@@ -40,7 +41,7 @@ class Hall:
 
     def empty(self) -> bool:
         turns = self.turns
-        return not (turns._begun or turns._queues or turns._group or turns.waiting)
+        return not (turns._begun or turns._of or turns._queues or turns._group or turns.waiting)
 
 
 @virtual
@@ -71,6 +72,32 @@ async def test_behind_anothers_thousand_one_waits_for_two_of_them():
 
 
 @virtual
+async def test_a_group_has_no_more_than_its_share_and_another_need_not_wait_for_it():
+    hall = Hall(at_once=4, share=3)
+    storm = asyncio.ensure_future(hall.many("a", 30))
+    await asyncio.sleep(0)
+    assert hall.acting == 3
+    await hall.visit("b", seconds=0)
+    assert asyncio.get_running_loop().time() == 0
+    await storm
+    assert hall.most == 4 and hall.empty()
+    assert asyncio.get_running_loop().time() == 10.0
+
+
+@virtual
+async def test_no_more_begin_in_one_round_of_the_loop_than_may():
+    hall = Hall(at_once=10, in_a_round=2)
+    storm = asyncio.ensure_future(hall.many("a", 10))
+    seen = [0]
+    while len(hall.order) < 10:
+        await asyncio.sleep(0)
+        seen.append(len(hall.order))
+    assert max(after - before for before, after in pairwise(seen)) == 2
+    await storm
+    assert asyncio.get_running_loop().time() == 1.0 and hall.empty()
+
+
+@virtual
 async def test_a_turn_that_is_long_keeps_nobody_waiting():
     hall = Hall(at_once=2)
     slow = asyncio.ensure_future(hall.many("a", 6, seconds=100))
@@ -86,7 +113,7 @@ async def test_a_long_turn_is_found_out_by_who_comes_later_too():
     hall = Hall()
     slow = asyncio.ensure_future(hall.visit("a", seconds=100))
     await asyncio.sleep(LONG)
-    assert hall.turns.begin("b")
+    assert hall.turns.begin("b", "b")
     hall.turns.end("b")
     await slow
     assert hall.empty()
@@ -136,9 +163,11 @@ comings = st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.integers(0, 9)
 
 
 @hypothesis(max_examples=300, deadline=None)
-@given(st.integers(1, 3), st.lists(comings, max_size=25))
-def test_whoever_comes_goes_or_stays_long_no_turn_is_lost(at_once: int, comings: list[tuple[str, int, int, int, bool]]):
-    hall = Hall(at_once)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.lists(comings, max_size=25))
+def test_whoever_comes_goes_or_stays_long_no_turn_is_lost(
+    at_once: int, share: int, in_a_round: int, comings: list[tuple[str, int, int, int, bool]]
+):
+    hall = Hall(at_once, share, in_a_round=in_a_round)
 
     async def come(group: str, at: int, takes: int, gives_up_after: int, cancelled: bool) -> None:
         await asyncio.sleep(at)
@@ -148,7 +177,7 @@ def test_whoever_comes_goes_or_stays_long_no_turn_is_lost(at_once: int, comings:
             give_up = task.cancel if cancelled else lambda: hall.turns.leave(who)
             asyncio.get_running_loop().call_later(gives_up_after, give_up)
         await asyncio.gather(task, return_exceptions=True)
-        assert len(hall.turns._begun) <= at_once
+        assert len(hall.turns._begun) <= at_once and all(turns <= share for turns in hall.turns._of.values())
 
     async def story() -> None:
         await asyncio.gather(*(come(*coming) for coming in comings))
