@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import beats, cold, creates, jupyterhub, machine, passes, pooled, profiles, scale, starts, steady
+from bench import attack, beats, cold, creates, jupyterhub, machine, passes, pooled, profiles, scale, starts, steady
 from bench.figures import Figure, table
 from bench.servers import ROOT, Broken
 
 PARTS = {
     "beats": beats, "steady": steady, "creates": creates, "cold": cold, "pool": pooled, "passes": passes,
-    "scale": scale, "starts": starts,
+    "scale": scale, "starts": starts, "attack": attack,
     "profile": profiles,
 }  # fmt: skip
 RESULTS = Path(__file__).with_name("results.md")
