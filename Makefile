@@ -9,7 +9,7 @@ down:  ## stop and remove all that `make run` made
 	@scripts/down
 
 test: venv  ## everything that proves it, on the development cluster
-	@MODEL_EXAMPLES=2000 $(PYTHON) -m pytest -n 2 tests infra/devcluster/tests
+	@MODEL_EXAMPLES=5200 $(PYTHON) -m pytest -n 2 tests infra/devcluster/tests
 
 test-fast: venv  ## what needs no cluster
 	@$(PYTHON) -m pytest -n 4 tests -m "not cluster and not slow"
