@@ -8,14 +8,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # the package cluster
 
-from harness import HERE, Api, Cluster
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
-    for item in items:  # where several processes run tests, one of them has all clusters: the machine holds few
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+from harness import Api, Cluster
 
 
 @pytest.fixture(scope="session")
