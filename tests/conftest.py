@@ -8,7 +8,6 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import cluster_fixture
 
-
 ON_THE_CLUSTER = ("tests/end_to_end/", "tests/cluster/", "infra/devcluster/tests/")
 
 
