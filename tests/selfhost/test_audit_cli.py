@@ -18,12 +18,11 @@ from shared.domain.leases import Event, Owner
 from shared.ports.clock import SystemClock
 from tests.doubles.memory import MemoryStore
 
-NOW = SystemClock().now()
 ALICE, NIGHT = Owner("default", "alice"), Owner("-audit", "2027-01-15")
-BEGUN = Event(ALICE, "database", "g" * 20, 1, NOW - 7200, "", "pending", "asked for", "create_db",
+BEGUN = Event(ALICE, "database", "g" * 20, 1, -7200.0, "", "pending", "asked for", "create_db",
               by="spiffe://x/tenant/default/user/alice", serial="ab", trace="cd")  # fmt: skip
-ENDED = Event(ALICE, "database", "g" * 20, 2, NOW - 3000, "running", "deleting", "[red]asked[/red]", "user alice")
-REFUSED = Event(NIGHT, "create_db", "f00", 0, NOW - 900, "", "refused", "not-found, 3 x", "", by="spiffe://x/eve")
+ENDED = Event(ALICE, "database", "g" * 20, 2, -3000.0, "running", "deleting", "[red]asked[/red]", "user alice")
+REFUSED = Event(NIGHT, "create_db", "f00", 0, -900.0, "", "refused", "not-found, 3 x", "", by="spiffe://x/eve")
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +33,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = tmp_path / "leases.db"
     monkeypatch.setenv("PLAYGROUND_STORE", f"sqlite:///{path}")
     before = dict(os.environ)
-    write(path, [BEGUN], [ENDED], [REFUSED])
+    write(path, *([since_now(event)] for event in (BEGUN, ENDED, REFUSED)))
     yield path
     for name in os.environ.keys() - before.keys():
         del os.environ[name]  # commands put their settings there
+
+
+def since_now(event: Event) -> Event:
+    """With its instant counted from now, however long ago this file was read."""
+    return replace(event, at=SystemClock().now() + event.at)
 
 
 def write(path: Path, *batches: Sequence[Event]) -> None:
@@ -122,7 +126,7 @@ def test_what_is_new_is_added_to_a_file_and_nothing_twice(store: Path, tmp_path:
     assert "3 lines added" in audit("--append", str(file)).stdout
     assert "0 lines added" in audit("--append", str(file)).stdout
     late = replace(REFUSED, step=1, at=REFUSED.at - 300)  # by somebody whose clock is behind
-    write(store, [late, replace(REFUSED, step=2, at=NOW)])
+    write(store, [since_now(late), since_now(replace(REFUSED, step=2, at=0.0))])
     assert "2 lines added" in audit("--append", str(file)).stdout
     assert "5 lines, none of them changed" in audit("--verify", str(file)).stdout
     assert file.stat().st_mode & 0o777 == 0o600
