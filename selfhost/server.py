@@ -97,9 +97,9 @@ def _port(text: str) -> int:
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    import uvloop
+    from selfhost.loop import Loop
 
-    loop = uvloop.new_event_loop()
+    loop = Loop()
     loop.set_exception_handler(_told)
     return loop
 
