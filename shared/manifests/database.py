@@ -122,10 +122,8 @@ def stateful_set(life: Life, spec: Spec, plane: str, volume: str, step: int, rep
             "updateStrategy": {"type": "OnDelete"},
             "selector": {"matchLabels": {GENERATION: life.generation}},
             "template": {
-                "metadata": {
-                    "labels": labels(plane, life.generation),
-                    "annotations": {OWNER: life.owner.key, LEASE: life.lease},
-                },
+                # No owner: a spare's pod runs on, under the same template, when its life is given to somebody.
+                "metadata": {"labels": labels(plane, life.generation)},
                 "spec": pod(name(life.generation), spec),
             },
         },

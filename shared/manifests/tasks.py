@@ -94,7 +94,7 @@ def template(life: Life, spec: Spec, plane: str, job: Job, ordinary: Manifest) -
     """The pod template of a task, from that of the database (`ordinary`)."""
     made = copy.deepcopy(ordinary)
     made["metadata"]["labels"] = labels(plane, life.generation) | {TASK: str(job.kind)}
-    made["metadata"]["annotations"][TASK] = job.mark
+    made["metadata"]["annotations"] = {TASK: job.mark}
     pod = made["spec"]
     [server] = pod["containers"]
     pod["volumes"].append({"name": "work", "emptyDir": {"sizeLimit": spec.storage}})

@@ -7,6 +7,7 @@ import pytest
 from shared.adapters.k8s.databases import Databases
 from shared.adapters.k8s.parts import renewed_service
 from shared.domain.errors import ClusterRefused, ClusterUnavailable, VolumeGone
+from shared.domain.leases import Owner
 from shared.manifests import database
 from shared.manifests.mariadb import AddressKind
 from tests.adapters.rig import SPEC, Rig, passing
@@ -119,6 +120,33 @@ async def test_a_service_that_never_stands_still_is_given_up_for_now():
         await set_to(rig, address=OUTSIDE).start(replace(rig.life, volume=volume), 2)
 
 
+async def test_a_spare_serves_whom_it_is_given_to_at_once_and_nobody_watches_for_it():
+    rig = Rig()
+    volume = await rig.ready(1)
+    [before], asked = rig.kubernetes.find("StatefulSet"), len(rig.kubernetes.requests)
+    await rig.cluster.start(replace(rig.life, volume=volume, owner=Owner("acme", "bob")), 2)
+    assert (await rig.cluster.wait_ready(rig.generation)).ready
+    [after] = rig.kubernetes.find("StatefulSet")
+    assert after["metadata"]["generation"] == before["metadata"]["generation"], "its controller has nothing to do"
+    for kind in ("StatefulSet", "Service", "NetworkPolicy", "PersistentVolumeClaim"):
+        [found] = rig.kubernetes.find(kind)
+        assert found["metadata"]["annotations"][database.OWNER] == "acme/bob", kind
+    verbs = [request.verb for request in rig.kubernetes.requests[asked:]]
+    assert "watch" not in verbs and len(verbs) <= 15
+
+
+@pytest.mark.parametrize("kind", ["Service", "NetworkPolicy", "Secret", "ConfigMap"])
+async def test_a_part_that_somebody_took_away_is_made_again_at_the_next_start(kind: str):
+    rig = Rig()
+    volume = await rig.ready(1)
+    for found in rig.kubernetes.find(kind):
+        rig.kubernetes.remove(found)
+    await rig.kubernetes.settle()
+    assert not rig.kubernetes.find(kind)
+    await rig.ready(2, replace(rig.life, volume=volume))
+    assert rig.kubernetes.find(kind)
+
+
 @pytest.mark.parametrize("fate", [fate for fate in Fate if fate is not Fate.PASS])
 async def test_a_change_of_kind_that_is_struck_anywhere_is_finished_by_the_next_start(fate):
     for position in range(99):
@@ -132,7 +160,7 @@ async def test_a_change_of_kind_that_is_struck_anywhere_is_finished_by_the_next_
         assert (await started(rig, cluster, volume, 4)).startswith("192.0.2.1:3"), position
         await rig.arrive()
         assert (await cluster.status(rig.generation)).ready
-    assert position > 8
+    assert position > 7
 
 
 def test_a_service_of_another_type_keeps_nothing_that_its_new_type_may_not_have():

@@ -135,7 +135,7 @@ def test_a_stateful_set_is_what_it_is():
             "updateStrategy": {"type": "OnDelete"},
             "selector": {"matchLabels": {"playground.dev/generation": "abcdefghij0123456789"}},
             "template": {
-                "metadata": {"labels": LABELS, "annotations": ANNOTATIONS},
+                "metadata": {"labels": LABELS},
                 "spec": {
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,

@@ -17,7 +17,7 @@ from shared.adapters.k8s.evidence import ask
 from shared.adapters.k8s.fences import TRIES, Fences, fence
 from shared.adapters.k8s.parts import Parts, copied, scaled, together
 from shared.adapters.k8s.pods import Pods
-from shared.adapters.k8s.readiness import View, judge, seconds
+from shared.adapters.k8s.readiness import View, judge, observed, seconds
 from shared.adapters.k8s.sharing import Shared
 from shared.adapters.k8s.tasks import Tasks, has_task
 from shared.adapters.k8s.waiting import Wait
@@ -135,10 +135,10 @@ class Databases:
             self._fences.own("Service", generation),
             everything(self._api, "Pod", self._pods.selector(generation)),
         )
-        view = View(workload, volume, service, {pod["metadata"]["name"]: pod for pod in pods[0]})
+        view = View(workload, volume, service, _by_name(pods[0]))
         if workload and workload["spec"].get("replicas") and not view.pods:
             events, _ = await everything(self._api, "Event", fields=f"involvedObject.name={database.name(generation)}")
-            view.events = {event["metadata"]["name"]: event for event in events}
+            view.events = _by_name(events)
         return self._judge(view)
 
     async def wait_ready(self, generation: str) -> Status:
@@ -150,9 +150,14 @@ class Databases:
         return status
 
     async def _wait(self, generation: str) -> Status:
-        volume, service = await together(
-            self._fences.own("PersistentVolumeClaim", generation), self._fences.own("Service", generation)
+        workload, volume, service = await together(
+            *(self._fences.own(kind, generation) for kind in ("StatefulSet", "PersistentVolumeClaim", "Service"))
         )
+        if workload is not None and observed(workload):  # a spare that was given away serves already
+            pods, _ = await everything(self._api, "Pod", self._pods.selector(generation))
+            status = self._judge(View(workload, volume, service, _by_name(pods)))
+            if status.ready:
+                return status
         wait = Wait(self._api, self._pods, generation, self._judge, self._patience)
         # A balancer's address comes late. Who comes before a start has made or renewed the Service waits for
         # that, too, and learns of a volume at the end.
@@ -209,6 +214,10 @@ class Databases:
             except ObjectGone:
                 pass
             return
+
+
+def _by_name(items: list[Object]) -> dict[str, Object]:
+    return {item["metadata"]["name"]: item for item in items}
 
 
 def _workload(item: Object) -> Workload:

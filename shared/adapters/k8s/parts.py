@@ -51,18 +51,19 @@ class Parts:
         plane = self._fences.plane
         policy = database.network_policy(life, self._spec, plane, volume)
         service = database.service(life, self._spec, plane, volume)
-        parts = [policy, service, database.secret(life, plane, volume), init_scripts()]
+        renewed = {"spec": policy["spec"]}
+        acts: list[Awaitable[Any]] = [
+            self._ensure(policy, lambda found: owned(found, policy) | renewed, workload),
+            self._ensure(service, lambda found: renewed_service(found, service), workload),
+            self.make(database.secret(life, plane, volume)),
+            self.make(init_scripts()),
+        ]
         if workload is None:
-            parts.append(database.stateful_set(life, self._spec, plane, volume, step, replicas=0))
-        made = await together(*(self.make(part) for part in parts))
-        if made[0] is None:
-            renewed = {"spec": policy["spec"]}
-            await self._renew("NetworkPolicy", life.generation, lambda found: owned(found, policy) | renewed)
-        if made[1] is None:
-            await self._renew("Service", life.generation, lambda found: renewed_service(found, service))
-        if workload is not None and owned(workload, policy) != workload:  # a spare that is given to somebody
-            await self._renew("PersistentVolumeClaim", life.generation, lambda found: owned(found, policy))
-        return made[4] if workload is None else None
+            acts.append(self.make(database.stateful_set(life, self._spec, plane, volume, step, replicas=0)))
+        elif owned(workload, policy) != workload:  # a spare that is given to somebody
+            acts.append(self._renew("PersistentVolumeClaim", life.generation, lambda found: owned(found, policy)))
+        made = await together(*acts)
+        return made[-1] if workload is None else None
 
     async def make(self, manifest: Object) -> Object | None:
         """The object made, or None if its name was taken."""
@@ -71,10 +72,20 @@ class Parts:
         except AlreadyExists:
             return None
 
-    async def _renew(self, kind: str, generation: str, change: Callable[[Object], Object]) -> None:
-        """Put `change` of the object in its place, if that is another."""
+    async def _ensure(self, wanted: Object, change: Callable[[Object], Object], workload: Object | None) -> None:
+        """Have it made, or changed where it is there; where there is a `workload` it is looked for first."""
+        kind, generation = wanted["kind"], wanted["metadata"]["labels"][database.GENERATION]
+        found = await self._fences.own(kind, generation) if workload is not None else None
+        if found is None and await self.make(wanted) is not None:
+            return
+        await self._renew(kind, generation, change, found)
+
+    async def _renew(
+        self, kind: str, generation: str, change: Callable[[Object], Object], found: Object | None = None
+    ) -> None:
+        """Put `change` of the object in its place, if that is another. `found` saves the first read."""
         for _ in range(TRIES):
-            found = await self._fences.own(kind, generation)
+            found = found or await self._fences.own(kind, generation)
             if found is None:
                 break
             before = copied(found)
@@ -85,7 +96,7 @@ class Parts:
                 await self._fences.api.replace(wanted)
                 return
             except ObjectConflict:
-                continue  # a cloud's controller writes a status
+                found = None  # a cloud's controller writes a status
             except ObjectGone:
                 break
         raise ClusterUnavailable(f"{kind} {database.name(generation)} went away or keeps changing", retry_after=1)

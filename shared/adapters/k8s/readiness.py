@@ -64,8 +64,12 @@ def judge(view: View, domain: str = "cluster.local") -> Status:
         return replace(status, failure=_refused(view) if not view.pods else "")
     if not started(pod) and (not view.answered or view.answered != server(pod)):
         return replace(status, failure=waiting(pod) or unschedulable(pod))
-    settled = view.workload.get("status", {}).get("observedGeneration") == view.workload["metadata"]["generation"]
-    return replace(status, ready=settled and status.address != "", server=server(pod))
+    return replace(status, ready=observed(view.workload) and status.address != "", server=server(pod))
+
+
+def observed(workload: Object) -> bool:
+    """Whether its controller knows what is wanted of it."""
+    return bool(workload.get("status", {}).get("observedGeneration") == workload["metadata"]["generation"])
 
 
 def standing(pods: Iterable[Object]) -> Object | None:

@@ -12,7 +12,7 @@ from shared.adapters.k8s.api import AlreadyExists, Object, ObjectConflict, Objec
 from shared.adapters.k8s.fences import TRIES, Fences, fence
 from shared.adapters.k8s.parts import Parts, copied, scaled
 from shared.adapters.k8s.pods import Pods
-from shared.adapters.k8s.readiness import containers, sentence, standing, up, waiting
+from shared.adapters.k8s.readiness import containers, observed, sentence, standing, up, waiting
 from shared.adapters.k8s.watching import everything
 from shared.domain.errors import ClusterUnavailable
 from shared.manifests import database, tasks
@@ -170,8 +170,7 @@ def has_task(workload: Object) -> bool:
 
 def settled(workload: Object) -> bool:
     """Whether its controller knows that no replica is wanted: it makes no pod of an older template any more."""
-    status = workload.get("status", {})
-    return not status.get("replicas") and status.get("observedGeneration") == workload["metadata"]["generation"]
+    return not workload.get("status", {}).get("replicas") and observed(workload)
 
 
 def judged(pods: list[Object], job: Job) -> Outcome:
