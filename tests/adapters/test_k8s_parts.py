@@ -135,6 +135,24 @@ async def test_a_spare_serves_whom_it_is_given_to_at_once_and_nobody_watches_for
     assert "watch" not in verbs and len(verbs) <= 15
 
 
+async def test_who_read_the_service_before_a_start_renewed_it_is_told_the_address_of_afterwards():
+    rig = Rig()
+    volume = await rig.ready(1)
+    outside = set_to(rig, address=OUTSIDE)
+
+    async def gate(request: Request) -> Fate | None:
+        if (request.verb, request.kind, request.moment) == ("get", "StatefulSet", "before"):
+            rig.kubernetes.gate = passing
+            await outside.start(replace(rig.life, volume=volume), 2)  # while the Service's answer is here already
+            await rig.kubernetes.settle()
+        return None
+
+    rig.kubernetes.gate = gate
+    status = await outside.wait_ready(rig.generation)
+    assert (status.ready, status.step) == (True, 2)
+    assert status.address.startswith("192.0.2.1:3"), status.address
+
+
 @pytest.mark.parametrize("kind", ["Service", "NetworkPolicy", "Secret", "ConfigMap"])
 async def test_a_part_that_somebody_took_away_is_made_again_at_the_next_start(kind: str):
     rig = Rig()

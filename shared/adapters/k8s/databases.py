@@ -153,7 +153,10 @@ class Databases:
         workload, volume, service = await together(
             *(self._fences.own(kind, generation) for kind in ("StatefulSet", "PersistentVolumeClaim", "Service"))
         )
-        if workload is not None and observed(workload):  # a spare that was given away serves already
+        # A spare that was given away serves already. A start may be renewing a Service of another kind just now: what
+        # was read of that may be older than the step that the StatefulSet has.
+        renewed = service is not None and kind_of(service) is self._spec.address
+        if renewed and workload is not None and observed(workload):
             pods, _ = await everything(self._api, "Pod", self._pods.selector(generation))
             status = self._judge(View(workload, volume, service, _by_name(pods)))
             if status.ready:
