@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from selfhost.audit_file import AuditFile, Broken
+from selfhost.leases_told import printable
 from selfhost.operating import Folder, check, one_line_errors, use_settings
 from shared.domain.instants import iso, seconds_of
 from shared.domain.leases import Event, Owner
@@ -26,7 +26,7 @@ def command(
     since: Annotated[str, typer.Option(help="An instant, or how long ago: 30m, 24h, 7d.")] = "24h",
     owner: Annotated[str, typer.Option(help="Whose, as NAME or TENANT/NAME; refusals have no owner.")] = "",
     caller: Annotated[str, typer.Option(help="A part of the caller's URI, or of its certificate's serial.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
     append: Annotated[
         Path | None, typer.Option(help="Add what is new to this file; each line has the hash of the one before.")
     ] = None,
@@ -84,13 +84,19 @@ async def _show(since: float, owner: str, caller: str, as_json: bool, append: Pa
         for event in found:
             print(json.dumps(document(event)))
         return
-    table = Table("when", "whose", "what", "became", "why", "caller", "serial", "trace")
     for event in found:
-        told = document(event)
-        whose = told["owner"] or "-"
-        cells = (told["at"], whose, told["what"], told["outcome"], told["reason"], told["caller"], told["serial"])
-        table.add_row(*(Text(str(cell)) for cell in (*cells, told["trace_id"])))
-    Console().print(table if found else "nothing was written down since then")
+        Console().print(lines(event), soft_wrap=True)
+    if not found:
+        print("nothing was written down since then")
+
+
+def lines(event: Event) -> Text:
+    """What became of whose, and in a second line who did it; nothing is cut off, however narrow it is."""
+    told = document(event)
+    which = ((name, told[name]) for name in ("serial", "trace_id"))
+    by = ["by", told["caller"], *(f"{name} {value}" for name, value in which if value)]
+    what = f"{told['at']}  {told['owner'] or '-'}  {told['what']} {told['outcome']}: {told['reason']}"
+    return Text("\n    ").join((printable(what), printable(" ".join(by))))
 
 
 async def events(store: Any, since: float) -> AsyncIterator[Event]:

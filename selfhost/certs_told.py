@@ -10,18 +10,20 @@ from selfhost.leases_told import printable
 from shared.domain.identity import Principal
 
 SHORT = 8  # characters of a serial that is there to be found among the others
+DAY = len("2027-01-15")
 
 
 def listed(certificates: Sequence[dict[str, Any]]) -> Table:
-    """One row a certificate; whole serials, so that one can be handed on to `revoke`."""
-    table = Table()
-    table.add_column("serial", no_wrap=True)
-    for name in ("role", "valid from", "ends", "renewed from", "revoked"):
+    """One row a certificate, in 80 columns; whole serials, so that one can be handed on to `revoke`."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("serial", "role", "ends"):
+        table.add_column(name, no_wrap=True)
+    for name in ("from", "revoked"):
         table.add_column(name, overflow="fold")
     for each in certificates:
         revoked = f"{_local(each['revoked_at'])} by {each.get('revoked_by', '')}" if each.get("revoked_at") else ""
-        row = (each["serial"], each["role"], _local(each["valid_from"]), _local(each["expires_at"]))
-        table.add_row(*map(printable, (*row, each.get("renewed_from", "")[:SHORT], revoked)))
+        row = (each["serial"], each["role"], _local(each["expires_at"])[:DAY], each.get("renewed_from", "")[:SHORT])
+        table.add_row(*map(printable, (*row, revoked)))
     return table
 
 

@@ -54,8 +54,8 @@ def write(path: Path, *batches: Sequence[Event]) -> None:
     asyncio.run(add())
 
 
-def audit(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["audit", *arguments], env={"COLUMNS": "250"})
+def audit(*arguments: str, columns: int = 250) -> Result:
+    return CliRunner().invoke(app, ["audit", *arguments], env={"COLUMNS": str(columns)})
 
 
 def told(*arguments: str) -> list[dict[str, str]]:
@@ -96,9 +96,18 @@ def test_some_of_it_can_be_chosen(arguments: list[str], outcomes: list[str] | No
         assert [each["outcome"] for each in told(*arguments)] == outcomes
 
 
-def test_on_a_terminal_it_is_a_table_and_what_was_written_steers_nothing():
-    done = audit()
-    assert done.exit_code == 0 and "[red]asked[/red]" in done.stdout and "spiffe://x/eve" in done.stdout
+def test_on_a_terminal_nothing_is_cut_off_and_what_was_written_steers_nothing(store: Path):
+    write(store, [since_now(replace(REFUSED, at=-60.0, step=1, by="spiffe://x/\x1b[2J"))])
+    done = audit(columns=40)
+    assert done.exit_code == 0, done.output
+    shown = done.stdout.splitlines()
+    assert [line[22:] for line in shown[::2]] == [
+        "default/alice  database pending: asked for", "default/alice  database deleting: [red]asked[/red]",
+        "-  create_db refused: not-found, 3 x", "-  create_db refused: not-found, 3 x",
+    ]  # fmt: skip
+    assert [line.strip() for line in shown[1::2]] == [
+        f"by {BEGUN.by} serial ab trace_id cd", "by user alice", "by spiffe://x/eve", r"by spiffe://x/\x1b[2J",
+    ]  # fmt: skip
     assert "nothing was written down" in audit("--owner", "nobody").stdout
 
 
