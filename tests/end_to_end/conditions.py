@@ -8,6 +8,8 @@ import pymysql
 import urllib3
 from kubernetes import client
 
+FOUND_TOGETHER = 120.0  # seconds in which the cluster's parts have found each other again after any outage
+
 PASSING = (
     OSError,
     client.ApiException,

@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 
-from tests.cluster_fixture import RealCluster
-from tests.end_to_end import namespaces, servers
+from tests.cluster_fixture import Devcluster, RealCluster
+from tests.end_to_end import namespaces, outages, servers
 
 HERE = Path(__file__).parent
 numbers = itertools.count(1)
@@ -55,3 +55,46 @@ def another(namespace: namespaces.Namespace, tmp_path: Path) -> Run:
 def user() -> str:
     """Somebody who has nothing yet."""
     return f"user-{next(numbers)}"
+
+
+@pytest.fixture
+def devcluster(real_cluster: RealCluster) -> Iterator[Devcluster]:
+    """A cluster that may be broken; whole again afterwards, however the test ended."""
+    if real_cluster.devcluster is None:
+        pytest.skip("a cluster that is not the tests' own is not broken by them")
+    yield real_cluster.devcluster
+    if not real_cluster.devcluster.whole():
+        real_cluster.devcluster.run("heal")
+        real_cluster.devcluster.run("kill", "kube-apiserver", "CONT", check=False)
+        real_cluster.devcluster.run("up")
+
+
+Losing = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def losing(real_cluster: RealCluster, request: pytest.FixtureRequest) -> Losing:
+    """`with losing():` parts of the cluster are dead, which ones is this test's; afterwards all of it runs again.
+
+    A cluster that is not the tests' own loses nothing.
+    """
+    parts = outages.losses(request.node.name)
+    if not (real_cluster.devcluster and parts):
+        return nullcontext
+    devcluster: Devcluster = request.getfixturevalue("devcluster")
+    return lambda: outages.lost(devcluster, parts)
+
+
+@pytest.fixture
+def revive(server: servers.Server, losing: Losing) -> Callable[[], None]:
+    """Starts the server that has killed itself, and lets it make a pass before the cluster is whole again."""
+
+    def begin_anew() -> None:
+        server.await_death()
+        with losing():
+            server.start()
+            server.turn(servers.CLAIM)
+            server.reap()
+            server.refill()
+
+    return begin_anew

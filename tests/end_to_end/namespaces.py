@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from kubernetes import client, config
+from kubernetes.stream import stream
 
 from shared.manifests.database import GENERATION, PLANE
 from tests.cluster_fixture import NAMESPACE_PREFIX, ROOT, RealCluster
@@ -39,6 +40,10 @@ class Namespace:
                 lives.setdefault(item.metadata.labels[GENERATION], set()).add(kind)
         return lives
 
+    def going(self) -> bool:
+        """Whether anything of any life is being deleted, and something still holds it."""
+        return any(item.metadata.deletion_timestamp for kind in (*KINDS, "pod") for item in self.every(kind))
+
     def fingerprint(self, plane: str) -> dict[str, Any]:
         """Everything anybody may want of the objects of a control plane; a status may change."""
         return {
@@ -68,6 +73,12 @@ class Namespace:
             if pod.metadata.deletion_timestamp is None
             for status in pod.status.container_statuses or ()
         )
+
+    def answers(self, generation: str) -> bool:
+        """Whether its kubelet runs a command in its pod. Raises ApiException if not yet."""
+        act, name = self.core.connect_get_namespaced_pod_exec, self.pods(generation)[0].metadata.name
+        stream(act, name, self.name, command=["true"], stdout=True, _preload_content=False).close()
+        return True
 
     def volumes(self) -> list[Any]:
         """The volumes that claims of this namespace are, or were, bound to."""

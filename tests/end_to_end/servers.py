@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,13 +23,14 @@ from selfhost.certs import KeyStore
 from shared.adapters.sealing import create_key_file
 from shared.domain.identity import Principal, Role
 from tests.cluster_fixture import ROOT
-from tests.end_to_end.conditions import until
+from tests.end_to_end.conditions import FOUND_TOGETHER, until
 from tests.end_to_end.namespaces import Namespace
 from tests.end_to_end.sources import Source
 
 PLUGIN_PATIENCE = 20.0  # seconds after which the notebook plugin hangs up
 NEVER = "0 0 0 1 1 *"  # but on the first of January
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+STANDS = ("running", "hibernated", "none", "failed")  # where only its user or a long time moves a lease
 CLAIM = 31.0  # seconds after which a claim of the dead is over
 
 
@@ -110,12 +112,11 @@ class Server:
             self.process.wait(10)
         self._let_go()
 
-    def restart_after_its_death(self) -> None:
-        """Start it again, once it has killed itself."""
+    def await_death(self) -> None:
+        """Until it has killed itself."""
         assert self.process is not None
         assert self.process.wait(30) == -signal.SIGKILL
         self._let_go()
-        self.start()
 
     def _let_go(self) -> None:
         if self.process is not None:
@@ -159,6 +160,16 @@ class Server:
         answer = self.create_db(user)
         assert answer.status_code == 200, f"{answer.status_code} {answer.text}\n{self.log()[-2000:]}"
         return Source.parse(answer.json()["data_source"])
+
+    def served_again(self, user: str) -> Source:
+        """The user's database, as soon as the cluster's parts have found together again after an outage."""
+
+        def served() -> bool:
+            self.turn(10)  # what was put off while the cluster was away falls due
+            return self.create_db(user).status_code == 200
+
+        until(served, FOUND_TOGETHER)
+        return self.source(user)
 
     def beat(self, user: str) -> dict[str, Any]:
         answer = self.ask(user, "GET", f"/api/heart_beat?user_id={user}")
@@ -226,11 +237,17 @@ class Server:
         self.listen(silence)
         self.reap()
 
+    def reap_when_due(self, user: str) -> None:
+        """A pass; where the user's lease is on its way, as soon as it is due."""
+        if self.state(user) not in STANDS:
+            self.turn(max(0.0, self.leases()[user]["due_at"] - time.time() - self.offset) + 1)
+        self.reap()
+
     def settle(self, user: str) -> None:
-        """Passes, each when the lease is due, until it stands where only its user or a long time moves it."""
+        """Passes, as often as it is due, until the user's lease stands."""
 
         def settled() -> bool:
-            if self.state(user) in ("running", "hibernated", "none", "failed"):
+            if self.state(user) in STANDS:
                 return True
             self.turn(5)
             self.reap()

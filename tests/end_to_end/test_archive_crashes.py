@@ -1,12 +1,15 @@
-"""A server that is killed while a database is archived, and again while the next one begins with that."""
+"""A server that is killed while a database is archived, and again while the next one begins with that.
+
+Parts of the cluster die with it, see `losing`.
+"""
 
 import httpx
 import pytest
 
 from tests.end_to_end import servers
-from tests.end_to_end.conditions import until
+from tests.end_to_end.conditions import FOUND_TOGETHER, until
 from tests.end_to_end.namespaces import KINDS
-from tests.end_to_end.servers import CLAIM, HOUR, Died
+from tests.end_to_end.servers import HOUR, Died
 from tests.end_to_end.test_archive import database
 
 
@@ -26,7 +29,7 @@ def passes(server, user, state):
         server.reap()
         return server.state(user) == state
 
-    until(there, 120)
+    until(there, FOUND_TOGETHER)
 
 
 def orphans(server, namespace):
@@ -44,7 +47,7 @@ def orphans(server, namespace):
         ("after remove StatefulSet", "before write running"),
     ],
 )
-def test_a_crash_loses_nothing_on_the_way_there_or_back(server, namespace, user, storing, fetching):
+def test_a_crash_loses_nothing_on_the_way_there_or_back(server, namespace, revive, user, storing, fetching):
     server.source(user).keep("kept")
     server.look_twice()
     server.settle(user)
@@ -52,17 +55,15 @@ def test_a_crash_loses_nothing_on_the_way_there_or_back(server, namespace, user,
     server.tell("crash", storing, 1)
     with pytest.raises(Died):
         passes(server, user, "none")
-    server.restart_after_its_death()
-    server.turn(CLAIM)
+    revive()
     passes(server, user, "none")
-    assert not orphans(server, namespace)
+    until(lambda: not orphans(server, namespace), FOUND_TOGETHER)
 
     server.tell("crash", fetching, 1)
     with pytest.raises(httpx.TransportError):
         while True:  # a try may be over before it comes to that point
             assert server.create_db(user).status_code == 503
-    server.restart_after_its_death()
-    server.turn(CLAIM)
+    revive()
     assert database(server, user).kept() == ["kept"]
-    assert not orphans(server, namespace)
+    until(lambda: not orphans(server, namespace), FOUND_TOGETHER)
     assert namespace.standing()[server.leases()[user]["generation"]] == set(KINDS)

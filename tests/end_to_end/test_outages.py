@@ -1,71 +1,19 @@
 """The cluster's own parts stop, die and are cut off: beats are heard all the while, and afterwards all goes on."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from tests.cluster_fixture import Devcluster
 from tests.end_to_end.conditions import until
+from tests.end_to_end.outages import Outage, cut, killed, stopped
 from tests.end_to_end.servers import CLAIM, MINUTE
-
-
-@pytest.fixture
-def devcluster(real_cluster) -> Iterator[Devcluster]:
-    """A cluster that may be broken; whole again afterwards, however the test ended."""
-    if real_cluster.devcluster is None:
-        pytest.skip("a cluster that is not the tests' own is not broken by them")
-    yield real_cluster.devcluster
-    if not real_cluster.devcluster.whole():
-        real_cluster.devcluster.run("heal")
-        real_cluster.devcluster.run("kill", "kube-apiserver", "CONT", check=False)
-        real_cluster.devcluster.run("up")
-
-
-@contextmanager
-def stopped(devcluster: Devcluster) -> Iterator[None]:
-    """Connections are taken and nothing is answered."""
-    devcluster.run("kill", "kube-apiserver", "STOP")
-    yield
-    devcluster.run("kill", "kube-apiserver", "CONT")
-
-
-@contextmanager
-def killed(devcluster: Devcluster) -> Iterator[None]:
-    """Connections are refused."""
-    devcluster.run("kill", "kube-apiserver", "KILL")
-    yield
-    devcluster.run("start", "kube-apiserver")
-
-
-@contextmanager
-def cut(devcluster: Devcluster) -> Iterator[None]:
-    """Nothing comes through, not even a refusal."""
-    devcluster.run("cut")
-    yield
-    devcluster.run("heal")
-
-
-Outage = Callable[[Devcluster], AbstractContextManager[None]]
-
-
-def served_again(server, user):
-    """The user's database, as soon as the cluster's parts have found together again."""
-
-    def served():
-        server.turn(10)  # what was put off while the cluster was away falls due
-        return server.create_db(user).status_code == 200
-
-    until(served)
-    return server.source(user)
 
 
 @pytest.mark.parametrize(("outage", "lasts"), [(stopped, 20.0), (killed, 0.0), (cut, 0.0)])
 def test_while_the_api_server_is_away_beats_are_renewed_and_create_db_says_so_in_time(
     server, devcluster, user, outage: Outage, lasts: float
 ):
-    source = served_again(server, user)
+    source = server.served_again(user)
     source.keep("before")
     new, began = f"{user}-new", time.monotonic()
     with outage(devcluster):
@@ -81,7 +29,7 @@ def test_while_the_api_server_is_away_beats_are_renewed_and_create_db_says_so_in
         assert server.state(new) == "pending"
         while time.monotonic() - began < lasts:
             assert server.beat(user)["renewed"]
-    assert served_again(server, new).sql("SELECT 1") == ((1,),)
+    assert server.served_again(new).sql("SELECT 1") == ((1,),)
     assert source.kept() == ["before"]
 
 
@@ -89,11 +37,11 @@ def test_an_outage_puts_nothing_to_sleep_and_who_was_heard_during_it_wakes_after
     server, devcluster, namespace, user
 ):
     silent, sleeper = f"{user}-silent", f"{user}-sleeper"
-    asleep = served_again(server, sleeper)
+    asleep = server.served_again(sleeper)
     asleep.keep("before")
     server.look_twice()
     server.settle(sleeper)
-    served_again(server, silent)
+    server.served_again(silent)
     with killed(devcluster):
         server.look_twice()
         assert server.state(silent) == "running", "nobody could ask whether it is used"
@@ -113,7 +61,7 @@ def test_an_outage_puts_nothing_to_sleep_and_who_was_heard_during_it_wakes_after
 
 
 def test_etcd_is_killed_and_comes_back_with_all_that_was_acknowledged(server, devcluster, namespace, user):
-    source = served_again(server, user)
+    source = server.served_again(user)
     source.keep("before")
     before, new = namespace.standing(), f"{user}-new"
     devcluster.run("kill", "etcd")
@@ -121,7 +69,7 @@ def test_etcd_is_killed_and_comes_back_with_all_that_was_acknowledged(server, de
     assert server.beat(user)["renewed"]
     assert source.kept() == ["before"]
     devcluster.run("up")
-    assert served_again(server, new)
+    assert server.served_again(new)
     assert before.items() <= namespace.standing().items()
     assert server.source(user) == source
     assert source.kept() == ["before"]

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from tests.end_to_end import servers
-from tests.end_to_end.conditions import until
+from tests.end_to_end.conditions import FOUND_TOGETHER, until
 from tests.end_to_end.namespaces import KINDS
-from tests.end_to_end.servers import CLAIM, Died
+from tests.end_to_end.servers import Died
 from tests.end_to_end.sources import Source
 
 SPARES = 2
@@ -23,12 +23,12 @@ def server(namespace, folder):
 @pytest.fixture
 def full(server):
     """The server, its pool full; what the test's users have is purged after it: a node has no room for all."""
-    until(lambda: fill(server) == SPARES, 120)
+    until(lambda: fill(server) == SPARES, FOUND_TOGETHER)
     yield server
     for lease in server.leases().values():
         if lease["owner"]["tenant"] != "-pool":
             assert server.ask(lease["owner"]["user"], "DELETE", "/api/leases/database?purge=true").status_code == 202
-    until(lambda: fill(server) == len(server.tell("leases")), 120)
+    until(lambda: fill(server) == len(server.tell("leases")), FOUND_TOGETHER)
 
 
 def fill(server):
@@ -64,7 +64,7 @@ def test_who_asks_is_given_what_runs_already(full, namespace, user):
     source.keep("mine")
     assert source.kept() == ["mine"] and server.source(user) == source
     assert source.sql("SELECT COUNT(*) FROM iris.test") == ((30,),)
-    until(lambda: fill(server) == SPARES and nothing_is_orphaned(server, namespace), 120)
+    until(lambda: fill(server) == SPARES and nothing_is_orphaned(server, namespace), FOUND_TOGETHER)
 
 
 def test_users_who_ask_at_once_have_a_database_and_a_password_each(full, namespace, user):
@@ -75,7 +75,7 @@ def test_users_who_ask_at_once_have_a_database_and_a_password_each(full, namespa
     for source, name in zip(sources, users, strict=True):
         source.keep(name)
         assert source.kept() == [name]
-    until(lambda: fill(full) == SPARES and nothing_is_orphaned(full, namespace), 120)
+    until(lambda: fill(full) == SPARES and nothing_is_orphaned(full, namespace), FOUND_TOGETHER)
 
 
 def test_a_database_from_the_pool_sleeps_and_wakes_with_its_data(full, user):
@@ -96,20 +96,19 @@ def test_a_database_from_the_pool_sleeps_and_wakes_with_its_data(full, user):
         ("after start", 1), ("before write running", 1), ("after write running", 1),
     ],
 )  # fmt: skip
-def test_a_crash_while_a_spare_is_given_leaves_it_to_one_owner_or_to_none(full, namespace, user, point, calls):
+def test_a_crash_while_a_spare_is_given_leaves_it_to_one_owner_or_to_none(full, namespace, revive, user, point, calls):
     server, passwords = full, {}
     server.tell("crash", point, calls)
     with pytest.raises(httpx.TransportError):
         server.create_db(user)
-    server.restart_after_its_death()
-    server.turn(CLAIM)
+    revive()
     for name in (f"{user}-other", user):
-        source = server.source(name)
+        source = server.served_again(name)
         source.keep(name)
         passwords[name] = source.password
     assert len(set(passwords.values())) == 2
-    until(lambda: fill(server) == SPARES, 120)
-    assert until(lambda: nothing_is_orphaned(server, namespace))
+    until(lambda: fill(server) == SPARES, FOUND_TOGETHER)
+    until(lambda: nothing_is_orphaned(server, namespace), FOUND_TOGETHER)
     assert server.source(user).kept() == [user]
 
 
@@ -123,7 +122,7 @@ def test_a_crash_while_a_spare_is_given_leaves_it_to_one_owner_or_to_none(full, 
         "after write released",
     ],
 )
-def test_a_crash_while_the_pool_is_filled_leaves_a_pool_that_fills(full, namespace, user, point):
+def test_a_crash_while_the_pool_is_filled_leaves_a_pool_that_fills(full, namespace, revive, user, point):
     server = full
     server.source(user).keep("kept")
     server.turn(6)
@@ -132,17 +131,16 @@ def test_a_crash_while_the_pool_is_filled_leaves_a_pool_that_fills(full, namespa
         for _ in range(5):
             server.refill()
             server.turn(6)
-    server.restart_after_its_death()
-    server.turn(CLAIM)
-    until(lambda: fill(server) == SPARES, 120)
-    assert until(lambda: nothing_is_orphaned(server, namespace))
-    assert server.source(user).kept() == ["kept"]
+    revive()
+    until(lambda: fill(server) == SPARES, FOUND_TOGETHER)
+    until(lambda: nothing_is_orphaned(server, namespace), FOUND_TOGETHER)
+    assert server.served_again(user).kept() == ["kept"]
 
 
 def test_another_image_or_size_is_for_the_next_spares_and_for_none_that_is_used(full, another, namespace, user):
     """The last one here: it begins the server anew."""
     full.source(user).keep("kept")
-    until(lambda: fill(full) == SPARES, 120)
+    until(lambda: fill(full) == SPARES, FOUND_TOGETHER)
     before = {spare["generation"] for spare in spares(full)}
     full.stop()
     full.settings["PLAYGROUND_DATABASE_MEMORY"] = "320Mi"
@@ -152,4 +150,4 @@ def test_another_image_or_size_is_for_the_next_spares_and_for_none_that_is_used(
     full.stop()
     full.settings["PLAYGROUND_SPARES"] = "0"
     full.start()
-    until(lambda: fill(full) == 0 and not spares(full) and nothing_is_orphaned(full, namespace), 120)
+    until(lambda: fill(full) == 0 and not spares(full) and nothing_is_orphaned(full, namespace), FOUND_TOGETHER)
