@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 from shared.domain.errors import PlaygroundError
 from shared.domain.leases import Owner
@@ -28,7 +29,8 @@ class InProcessLooks:
 
     async def post(self, owner: Owner, id: str) -> None:
         if not self._workers:
-            self._workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+            # Not in the context of who posts first, or all that is ever done here would be written down as theirs.
+            self._workers = [asyncio.create_task(self._work(), context=Context()) for _ in range(WORKERS)]
         if (owner, id) not in self._posted and not self._queue.full():
             self._posted.add((owner, id))
             self._queue.put_nowait((owner, id, tracing.traceparent(), time.monotonic()))

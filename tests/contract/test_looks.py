@@ -14,9 +14,11 @@ from selfhost.queues import Polling, Queues
 from selfhost.triggers import QueueTrigger
 from shared.adapters.looks_inprocess import InProcessLooks
 from shared.adapters.looks_queue import QueueLooks, connect
+from shared.domain.acting import Acting, acting
 from shared.domain.control import Control
 from shared.domain.errors import StoreUnavailable
 from shared.domain.hearing import DEAF
+from shared.domain.identity import Principal, Role
 from shared.domain.leases import Owner
 from shared.domain.look import look_now
 from shared.domain.policy import Policy
@@ -176,6 +178,22 @@ async def test_what_is_posted_during_a_look_is_looked_at_once_more(world: LooksW
     await world.looks.post(ALICE, "database")
     held.set()
     await world.looking.began((ALICE, "database"), times=2)
+
+
+@working
+async def test_no_look_is_written_down_as_the_deed_of_whoever_posted_first(world: LooksWorld) -> None:
+    behind: list[Acting] = []
+
+    async def look(owner: Owner, id: str) -> None:
+        behind.append(acting.get())
+
+    world.looking.do = look
+    before = acting.set(Acting(Principal("default", Role.USER, "alice", "ab"), "playground.local", "a trace"))
+    await world.looks.post(ALICE, "database")
+    acting.reset(before)
+    await world.looks.post(BOB, "database")
+    await world.looking.did((ALICE, "database"), (BOB, "database"))
+    assert behind == [Acting(), Acting()]
 
 
 @working
