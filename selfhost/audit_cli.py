@@ -69,13 +69,7 @@ async def _show(since: float, owner: str, caller: str, as_json: bool, append: Pa
         check()
         opened = await store.get()
         if append is not None:
-            file = AuditFile(append)
-            added = await asyncio.to_thread(file.last)
-            begin = added[0] - 2 * CLOCK_SKEW if added else 0.0  # whoever's clock is behind writes into the past
-            count = 0
-            async for event in events(opened, begin):
-                count += await asyncio.to_thread(file.add, document(event))
-            print(f"{append}: {count} lines added")
+            print(f"{append}: {await _append(opened, AuditFile(append))} lines added")
             return
         found = [event async for event in events(opened, since) if _wanted(event, owner, caller)]
     finally:
@@ -97,6 +91,19 @@ def lines(event: Event) -> Text:
     by = ["by", told["caller"], *(f"{name} {value}" for name, value in which if value)]
     what = f"{told['at']}  {told['owner'] or '-'}  {told['what']} {told['outcome']}: {told['reason']}"
     return Text("\n    ").join((printable(what), printable(" ".join(by))))
+
+
+async def _append(store: Any, file: AuditFile) -> int:
+    """How many lines were added. Raises Broken, OSError, StoreUnavailable."""
+    try:
+        added = await asyncio.to_thread(file.last)
+        begin = added[0] - 2 * CLOCK_SKEW if added else 0.0  # whoever's clock is behind writes into the past
+        count = 0
+        async for event in events(store, begin):
+            count += await asyncio.to_thread(file.add, document(event))
+        return count
+    finally:
+        file.close()
 
 
 async def events(store: Any, since: float) -> AsyncIterator[Event]:

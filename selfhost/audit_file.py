@@ -4,6 +4,7 @@ Whoever changes, takes out or puts in a line has to write all that follow anew; 
 or send the file on, and that shows as well.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -23,14 +24,16 @@ class Broken(Exception):
 
 @dataclass
 class AuditFile:
-    """One such file. For one process at a time, which a lock sees to."""
+    """One such file. Who adds to it holds its lock from `last` to `close`: two of them would break the chain."""
 
     path: Path
     _chain: str = BEGIN
     _ids: set[str] = field(default_factory=set)
+    _descriptor: int = -1
 
     def last(self) -> tuple[float, str] | None:
         """When the last line's event was (seconds), and its hash; None where there is none. Raises Broken, OSError."""
+        self._lock()
         newest, found = 0.0, None
         kept: list[tuple[float, str]] = []
         for line in self._lines():
@@ -46,17 +49,34 @@ class AuditFile:
         if document["id"] in self._ids:
             return False
         chain = _hash(self._chain, document)
-        line = json.dumps({**document, "chain": chain}) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        self._append((json.dumps({**document, "chain": chain}) + "\n").encode())
         self._chain = chain
         self._ids.add(document["id"])
         return True
+
+    def close(self) -> None:
+        """Let others add to it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)  # and with it the lock
+            self._descriptor = -1
+
+    def _lock(self) -> None:
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(errno.EAGAIN, "somebody else is adding to it just now", str(self.path)) from None
+
+    def _append(self, line: bytes) -> None:
+        """All of the line, or nothing: what is added behind a part of one would be found to be changed for ever."""
+        size = os.fstat(self._descriptor).st_size
+        try:
+            if os.write(self._descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(self._descriptor)
+        except OSError:
+            os.ftruncate(self._descriptor, size)
+            raise
 
     def verify(self) -> int:
         """How many lines there are. Raises Broken for the first that is not what was added, OSError."""

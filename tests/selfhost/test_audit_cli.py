@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,38 @@ def test_whatever_is_done_to_the_file_is_found(tmp_path: Path, how: str):
         done = audit(*arguments)
         assert done.exit_code == 1 and f"line {3 if how in ('cut', 'put in') else 2}" in done.output
     assert file.read_text() == "".join(lines), "nothing is added to what is not whole"
+
+
+def test_two_who_add_at_once_break_no_chain(store: Path, tmp_path: Path):
+    file = tmp_path / "audit.jsonl"
+    audit("--append", str(file))
+    write(store, [since_now(replace(REFUSED, step=1))])
+    first = AuditFile(file)
+    first.last()
+    done = audit("--append", str(file))
+    assert done.exit_code == 1 and "somebody else is adding to it just now" in done.output
+    assert first.add({"id": "a", "seconds": 1.0})
+    first.close()
+    assert "1 lines added" in audit("--append", str(file)).stdout
+    assert "5 lines, none of them changed" in audit("--verify", str(file)).stdout
+
+
+def test_a_disk_that_is_full_leaves_no_part_of_a_line(tmp_path: Path):
+    path = tmp_path / "audit.jsonl"
+    audit("--append", str(path))
+    file, before = AuditFile(path), path.read_bytes()
+    file.last()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, hard))
+    try:
+        with pytest.raises(OSError):
+            file.add({"id": "a", "seconds": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert file.add({"id": "a", "seconds": 1.0})
+    file.close()
+    assert AuditFile(path).verify() == 4
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path):
