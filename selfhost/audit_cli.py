@@ -17,8 +17,11 @@ from selfhost.operating import Folder, check, one_line_errors, use_settings
 from shared.domain.instants import iso, seconds_of
 from shared.domain.leases import Event, Owner
 from shared.domain.policy import CLOCK_SKEW, DAY, HOUR, MINUTE
+from shared.domain.refusals import KEPT
 
 PAGE = 500  # events read at once
+# How far into the past something may still be written: by a clock that is behind, or after it waited for the store.
+LATE = 2 * CLOCK_SKEW + (KEPT + 2) * MINUTE
 UNITS = {"m": MINUTE, "h": HOUR, "d": DAY}
 
 
@@ -97,7 +100,7 @@ async def _append(store: Any, file: AuditFile) -> int:
     """How many lines were added. Raises Broken, OSError, StoreUnavailable."""
     try:
         added = await asyncio.to_thread(file.last)
-        begin = added[0] - 2 * CLOCK_SKEW if added else 0.0  # whoever's clock is behind writes into the past
+        begin = added[0] - LATE if added else 0.0
         count = 0
         async for event in events(store, begin):
             count += await asyncio.to_thread(file.add, document(event))

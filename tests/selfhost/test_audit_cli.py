@@ -16,6 +16,8 @@ from selfhost.audit_file import AuditFile, Broken
 from selfhost.cli import app
 from shared.adapters.sqlite import SqliteStore
 from shared.domain.leases import Event, Owner
+from shared.domain.policy import CLOCK_SKEW, MINUTE
+from shared.domain.refusals import KEPT
 from shared.ports.clock import SystemClock
 from tests.doubles.memory import MemoryStore
 
@@ -142,6 +144,14 @@ def test_what_is_new_is_added_to_a_file_and_nothing_twice(store: Path, tmp_path:
     assert file.stat().st_mode & 0o777 == 0o600
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len({line["id"] for line in lines}) == 5
+
+
+def test_refusals_that_waited_for_the_store_are_added_though_later_ones_are_there(store: Path, tmp_path: Path):
+    file = tmp_path / "audit.jsonl"
+    audit("--append", str(file))
+    waited = REFUSED.at - KEPT * MINUTE - CLOCK_SKEW  # counted where a clock is behind, and written just now
+    write(store, [since_now(replace(REFUSED, step=1, at=waited))])
+    assert "1 lines added" in audit("--append", str(file)).stdout
 
 
 @pytest.mark.parametrize("how", ["changed", "taken out", "put in", "cut", "swapped"])
