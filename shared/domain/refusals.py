@@ -46,6 +46,7 @@ class Refusals:
         self._counts: dict[float, dict[Refusal, tuple[int, str]]] = {}
         self._instance = secrets.token_hex(4)
         self._writing: asyncio.Task[None] | None = None
+        self._flushing = asyncio.Lock()
 
     def count(self, refusal: Refusal, trace: str = "") -> None:
         """One more; `trace` is kept of the first in its minute."""
@@ -60,19 +61,28 @@ class Refusals:
 
     async def flush(self) -> None:
         """Write what was counted so far. Raises StoreUnavailable; it is kept for the next time then."""
-        for minute in sorted(self._counts):
-            counts = self._counts.pop(minute)
-            try:
-                await self._add([self._event(minute, *each, n) for n, each in enumerate(counts.items())])
-            except StoreUnavailable:
-                if len(self._counts) < KEPT:
-                    self._counts[minute] = counts
-                raise
+        async with self._flushing:
+            for minute in sorted(self._counts):
+                counts = self._counts.pop(minute)
+                try:
+                    await self._add([self._event(minute, *each, n) for n, each in enumerate(counts.items())])
+                except StoreUnavailable:
+                    if len(self._counts) < KEPT:
+                        self._keep(minute, counts)
+                    raise
+
+    def _keep(self, minute: float, counts: dict[Refusal, tuple[int, str]]) -> None:
+        """Have them counted together with those that came while they could not be written."""
+        for refusal, (times, first) in self._counts.pop(minute, {}).items():
+            before, trace = counts.get(refusal, (0, first))
+            counts[refusal] = before + times, trace
+        self._counts[minute] = counts
 
     async def close(self) -> None:
         """Write what is left."""
         if self._writing is not None and not self._writing.done():
-            self._writing.cancel()
+            async with self._flushing:  # or what is being written would be counted nowhere
+                self._writing.cancel()
             await asyncio.wait([self._writing])
         await self.flush()
 

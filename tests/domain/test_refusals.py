@@ -1,6 +1,9 @@
 """Refusals are counted and written once a minute, in bounds, and wait for a store that is away."""
 
 import asyncio
+from dataclasses import replace
+
+import pytest
 
 from shared.domain.errors import StoreUnavailable
 from shared.domain.leases import Event
@@ -15,13 +18,19 @@ class Written:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.calls, self.away = 0, False
+        self.calls, self.away, self.seconds = 0, False, 0.0
 
     async def add(self, events: list[Event]) -> None:
         self.calls += 1
+        await asyncio.sleep(self.seconds)
         if self.away:
             raise StoreUnavailable("gone")
         self.events += events
+
+
+def times(written: Written) -> int:
+    """How many refusals the lines stand for."""
+    return sum(int(event.reason.rpartition(", ")[2].removesuffix(" x")) for event in written.events)
 
 
 @virtual
@@ -33,7 +42,7 @@ async def test_a_storm_of_one_kind_is_one_line_a_minute():
             refusals.count(REFUSAL, "trace")
         await asyncio.sleep(1)
     await refusals.close()
-    assert sum(int(event.reason.rpartition(", ")[2].removesuffix(" x")) for event in written.events) == 9000
+    assert times(written) == 9000
     assert len(written.events) <= 7
     event = written.events[0]
     assert (event.owner.tenant, event.lease, event.after, event.by, event.serial, event.trace) == (
@@ -72,6 +81,36 @@ async def test_what_could_not_be_written_is_written_later_and_no_more_than_there
     written.away = False
     await refusals.close()
     assert 5 < len(written.events) <= 5 + 12
+
+
+@virtual
+async def test_what_is_counted_while_the_store_fails_is_not_lost_over_what_failed():
+    written = Written()
+    refusals = Refusals(written.add, LoopClock())
+    written.away, written.seconds = True, 5.0
+    refusals.count(REFUSAL, "first")
+    writing = asyncio.create_task(refusals.flush())
+    await asyncio.sleep(1)
+    refusals.count(REFUSAL, "second")
+    refusals.count(replace(REFUSAL, by="spiffe://x/tenant/t/user/mallory"))
+    with pytest.raises(StoreUnavailable):
+        await writing
+    written.away = False
+    await refusals.close()
+    assert times(written) == 3
+    assert "first" in {event.trace for event in written.events}
+
+
+@virtual
+async def test_the_end_of_the_process_breaks_no_write_off():
+    written = Written()
+    refusals = Refusals(written.add, LoopClock())
+    written.seconds = 5.0
+    refusals.count(REFUSAL)
+    await asyncio.sleep(61)
+    refusals.count(REFUSAL)
+    await refusals.close()
+    assert times(written) == 2
 
 
 @virtual
