@@ -67,7 +67,7 @@ class Turns:
         if waiting < rules.queue:
             return 0
         self.crowded_out += 1
-        share = min(rules.share, max(1.0, rules.at_once / len(self._queues)))
+        share = min(rules.share, rules.at_once / len(self._queues))
         return math.ceil(waiting * rules.long / share)
 
     async def wait(self, who: Hashable, group: str) -> None:

@@ -76,7 +76,7 @@ class Starts:
         places, ahead = self._places, len(self._queues.get(tenant, ())) + 1
         waits = [self._takes * ahead / places.tenant] if places.tenant else []
         if places.total:
-            share = max(1.0, places.total / (len(self._queues) + (tenant not in self._queues)))
+            share = places.total / (len(self._queues) + (tenant not in self._queues))
             waits.append(self._takes * ahead / share)
         return max(waits, default=0.0)
 

@@ -92,6 +92,17 @@ async def test_all_who_wait_for_one_owner_share_a_place():
 
 
 @virtual
+async def test_who_waited_for_one_owner_goes_in_with_it_though_another_tenant_has_to_wait():
+    hall = Hall(tenant=1)
+    tasks = [asyncio.create_task(hall.visit("b", f"u{n}", seconds=20)) for n in range(2)]
+    tasks += [asyncio.create_task(hall.visit("a", user)) for user in ("carol", "alice", "alice")]
+    await asyncio.gather(*tasks[2:])
+    assert asyncio.get_running_loop().time() == 6.0, "one start, and then one of both"
+    await asyncio.gather(*tasks)
+    assert hall.empty()
+
+
+@virtual
 async def test_who_would_wait_for_too_long_is_told_at_once_when_its_turn_will_be():
     hall = Hall(tenant=2)
     tasks = [asyncio.create_task(hall.visit("a", f"u{n}")) for n in range(8)]
@@ -100,6 +111,28 @@ async def test_who_would_wait_for_too_long_is_told_at_once_when_its_turn_will_be
         await hall.visit("a", "late", patience=9)
     assert told.value.retry_after == 11, "7 before it, two at a time, 3 s each"
     assert asyncio.get_running_loop().time() == 0
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(
+    ("places", "waiting", "retry_after"),
+    [
+        ((1, 0), {"a": 2}, 6),  # one is in, one of the other tenant's is before it
+        ((4, 0), {"a": 8}, 2),  # half of the places are its tenant's
+        ((100, 1), {"b": 2}, 6),  # there is room, but not for its tenant
+        ((2, 100), {"a": 6, "b": 3, "c": 4}, 18),  # the fourth of three tenants, so the eleventh, two at a time
+    ],
+)
+@virtual
+async def test_the_wait_is_told_by_the_places_of_all_and_by_those_of_its_tenant(
+    places: tuple[int, int], waiting: dict[str, int], retry_after: int
+):
+    hall = Hall(*places)
+    tasks = [asyncio.create_task(hall.visit(who, f"u{n}")) for who, count in waiting.items() for n in range(count)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooMany) as told:
+        await hall.visit("b", "late", patience=1)
+    assert (told.value.retry_after, asyncio.get_running_loop().time()) == (retry_after, 0)
     await asyncio.gather(*tasks)
 
 
@@ -121,9 +154,9 @@ async def test_who_gives_up_waiting_leaves_nothing_behind():
     hall = Hall(tenant=1)
     first = asyncio.create_task(hall.visit("a", "first", seconds=100))
     await asyncio.sleep(0)
-    with pytest.raises(TooMany):
+    with pytest.raises(TooMany) as told:
         await hall.visit("a", "second", patience=5)
-    assert asyncio.get_running_loop().time() == 5
+    assert (asyncio.get_running_loop().time(), told.value.retry_after) == (5, 3)
     third = asyncio.create_task(hall.visit("a", "third"))
     await asyncio.sleep(0)
     third.cancel()

@@ -109,6 +109,19 @@ async def test_a_turn_that_is_long_keeps_nobody_waiting():
 
 
 @virtual
+async def test_all_turns_that_are_free_at_once_are_given_though_another_group_has_its_share():
+    hall = Hall(at_once=4, share=2)
+    slow = [asyncio.ensure_future(hall.many("c", 2, seconds=100))]
+    await asyncio.sleep(1)
+    slow.append(asyncio.ensure_future(hall.many("a", 3, seconds=100)))
+    await asyncio.sleep(0)
+    await hall.many("b", 2)
+    assert asyncio.get_running_loop().time() == LONG + 1, "both when the first two turns are long"
+    await asyncio.gather(*slow)
+    assert hall.empty()
+
+
+@virtual
 async def test_a_long_turn_is_found_out_by_who_comes_later_too():
     hall = Hall()
     slow = asyncio.ensure_future(hall.visit("a", seconds=100))
@@ -157,6 +170,29 @@ async def test_a_full_queue_says_when_a_turn_would_come_at_the_latest():
     assert hall.turns.crowded("a") == 15, "3 before it, 2 queues, 2 at once, 5 s each"
     assert hall.turns.crowded_out == 1
     await asyncio.gather(*tasks)
+
+
+@virtual
+async def test_the_latest_turn_is_told_by_a_groups_share_and_by_how_many_groups_wait():
+    narrow = Hall(at_once=4, share=2, queue=3)
+    tasks = [asyncio.ensure_future(narrow.visit("a", seconds=100)) for _ in range(5)]
+    many = Hall(at_once=1, queue=2)
+    tasks += [asyncio.ensure_future(many.visit(group, seconds=100)) for group in "xaabbccdd"]
+    await asyncio.sleep(0)
+    assert narrow.turns.crowded("a") == 8, "3 before it, 2 at once, 5 s each"
+    assert many.turns.crowded("a") == 40, "2 before it in each of 4 queues, 5 s each"
+    await asyncio.gather(*tasks)
+
+
+@virtual
+async def test_who_comes_new_overtakes_nobody_of_its_group_though_a_turn_is_long():
+    turns = Turns(Rules(at_once=1, share=1, queue=10, long=0.0))
+    assert turns.begin("first", "a")
+    second = asyncio.ensure_future(turns.wait("second", "a"))
+    await asyncio.sleep(0)
+    assert not turns.begin("third", "a")
+    await second
+    assert list(turns._begun) == ["second"]
 
 
 comings = st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.integers(0, 9), st.integers(0, 20), st.booleans())
