@@ -44,7 +44,9 @@ def test_a_refusal_says_when_to_come_back_and_then_one_gets_through():
             assert told.retry_after == 1
             break
     clock.turn(0.9)
-    assert taken(rates, ALICE, 1) == 0
+    with pytest.raises(TooMany) as soon:
+        rates.take(ALICE)
+    assert soon.value.retry_after == 1, "not at once"
     clock.turn(0.1)
     assert taken(rates, ALICE, 2) == 1
 
@@ -77,6 +79,17 @@ def test_what_is_refused_for_one_share_is_not_counted_for_the_other():
 def test_no_rate_is_no_limit_and_nothing_is_remembered():
     rates = Rates(Rate(), Hands())
     assert taken(rates, ALICE, 10_000) == 10_000 and not rates._full_at
+
+
+def test_who_has_not_come_for_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shared.domain.rates.REMEMBERED", 3)
+    rates = Rates(Rate(user=1), Hands())
+    taken(rates, ALICE, 4)
+    for name in ("carol", "dave"):
+        rates.take(Principal("acme", Role.USER, name))
+    taken(rates, ALICE, 1)
+    rates.take(BOB)
+    assert taken(rates, ALICE, 1) == 0
 
 
 @pytest.mark.slow

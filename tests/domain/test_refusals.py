@@ -7,6 +7,7 @@ import pytest
 
 from shared.domain.errors import StoreUnavailable
 from shared.domain.leases import Event
+from shared.domain.policy import MINUTE
 from shared.domain.refusals import MOST, OTHERS, TENANT, Refusal, Refusals
 from tests.domain.rig import LoopClock, virtual
 
@@ -37,9 +38,9 @@ def times(written: Written) -> int:
 async def test_a_storm_of_one_kind_is_one_line_a_minute():
     written = Written()
     refusals = Refusals(written.add, LoopClock())
-    for _ in range(180):
-        for _ in range(50):
-            refusals.count(REFUSAL, "trace")
+    for second in range(180):
+        for number in range(50):
+            refusals.count(REFUSAL, "trace" if not second % 60 and not number else "a later one")
         await asyncio.sleep(1)
     await refusals.close()
     assert times(written) == 9000
@@ -47,7 +48,7 @@ async def test_a_storm_of_one_kind_is_one_line_a_minute():
     event = written.events[0]
     assert (event.owner.tenant, event.lease, event.after, event.by, event.serial, event.trace) == (
         TENANT, "create_db", "refused", REFUSAL.by, "ab", "trace")  # fmt: skip
-    assert event.reason.startswith("not-found, ")
+    assert event.reason.startswith("not-found, ") and event.at % MINUTE == 0
     assert len({event.id for event in written.events}) == len(written.events)
 
 
@@ -55,12 +56,14 @@ async def test_a_storm_of_one_kind_is_one_line_a_minute():
 async def test_more_kinds_than_there_is_room_for_are_counted_together():
     written = Written()
     refusals = Refusals(written.add, LoopClock())
+    refusals.count(REFUSAL)
     for number in range(10 * MOST):
         refusals.count(Refusal("create_db", "not-authenticated", digest=f"{number}"))
+    refusals.count(REFUSAL)
     await refusals.close()
-    assert len(written.events) == MOST + 1
+    assert len(written.events) == MOST + 1 and written.events[0].reason == "not-found, 2 x"
     others = [event for event in written.events if event.lease == OTHERS.action]
-    assert [event.reason for event in others] == [f"{OTHERS.reason}, {9 * MOST} x"]
+    assert [event.reason for event in others] == [f"{OTHERS.reason}, {9 * MOST + 1} x"]
 
 
 @virtual

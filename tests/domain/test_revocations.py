@@ -116,6 +116,33 @@ async def test_a_minute_without_news_ends_everything_but_beats():
 
 
 @virtual
+async def test_an_outage_is_one_line_and_when_it_is_over_beats_wait_for_news_as_before(
+    caplog: pytest.LogCaptureFixture,
+):
+    shelf = Shelf()
+    revocations = Revocations(shelf.revoked, shelf.clock)
+    shelf.trouble = StoreUnavailable("gone")
+    for _ in range(10):
+        await accepted(revocations, beat=True)
+        await asyncio.sleep(20)
+    assert caplog.text.count("cannot be read: gone") == 1
+    shelf.trouble, shelf.seconds = None, 0.5
+    assert await accepted(revocations)
+    await asyncio.sleep(HOUR)
+    shelf.revoke()
+    assert not await accepted(revocations, beat=True)
+
+
+@virtual
+async def test_what_is_known_is_as_old_as_the_beginning_of_its_read():
+    shelf = Shelf()
+    shelf.seconds = 4.0
+    revocations = Revocations(shelf.revoked, shelf.clock)
+    assert await accepted(revocations)
+    assert revocations.age == 4.0
+
+
+@virtual
 async def test_a_process_that_never_heard_anything_refuses_all_but_beats():
     shelf = Shelf()
     shelf.trouble = StoreUnavailable("gone")
