@@ -66,7 +66,7 @@ async def enrol(issuing: Issuing, token: str, public_key: bytes) -> Issuance:
     def use(holder: Holder) -> Holder:
         return rules.enrolled(holder, digest, key, lambda role: _new(issuing, now, role, key), now)
 
-    holder = await _changed(issuing.holders, owner, now, use, NotInvited("this token is not known here"))
+    holder = await _changed(issuing.holders, owner, now, use)
     issued = rules.certificate_of(holder, digest)
     return await _signed(issuing.authority, owner, issued, public_key)
 
@@ -155,15 +155,10 @@ async def _signed(authority: Authority, owner: Owner, issued: Issued, public_key
     return Issuance(principal, issued, await authority.issue(principal, issued, public_key))
 
 
-async def _changed(
-    holders: Holders, owner: Owner, now: float, change: Callable[[Holder], Holder], missing: Exception | None = None
-) -> Holder:
+async def _changed(holders: Holders, owner: Owner, now: float, change: Callable[[Holder], Holder]) -> Holder:
     """The holder after `change`, which is asked again whenever somebody else was faster; written if it differs."""
     for _ in range(ATTEMPTS):
-        stored = await holders.holder(owner)
-        if stored is None and missing is not None:
-            raise missing
-        before = stored or Holder(owner)
+        before = await holders.holder(owner) or Holder(owner)
         after = change(before.pruned(now))
         if after == before:
             return after

@@ -1,6 +1,7 @@
 """Who was invited gets one certificate; who has one gets the next; what is revoked is gone, and all that came of it."""
 
 import asyncio
+from base64 import urlsafe_b64encode
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from shared.domain.errors import (
 )
 from shared.domain.holders import Issued
 from shared.domain.identity import Principal, Role
+from shared.domain.leases import Owner
 from shared.domain.policy import CLOCK_SKEW, DAY, HOUR, MINUTE
 from tests.domain.issuing import ALICE, OWNER, Desk
 
@@ -38,6 +40,11 @@ async def invited(desk: Desk, invitee: Principal = ALICE, hours: float = 24) -> 
 async def enrolled(desk: Desk, who: Principal = ALICE) -> Principal:
     """Somebody with a certificate that was got by an invitation."""
     return presented(await enrolment.enrol(desk.issuing, await invited(desk, who), KEY))
+
+
+def text(key: str) -> str:
+    """As a token says whose it is."""
+    return urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def presented(issuance: enrolment.Issuance) -> Principal:
@@ -181,6 +188,18 @@ async def test_what_is_no_token_is_refused(desk: Desk) -> None:
             await enrolment.enrol(desk.issuing, text, KEY)
     assert await desk.serials() == []
     assert (await enrolment.enrol(desk.issuing, token, KEY)).principal == ALICE
+
+
+async def test_a_made_up_token_does_not_tell_whether_somebody_is_known_here(desk: Desk) -> None:
+    await enrolled(desk)
+    secret = (await invited(desk, Principal("default", Role.USER, "carol"))).partition(".")[2]
+    answers = []
+    for owner in (OWNER, Owner("default", "nobody")):
+        with pytest.raises(NotInvited) as told:
+            await enrolment.enrol(desk.issuing, f"{text(owner.key)}.{secret}", KEY)
+        answers.append(told.value.detail)
+    assert answers[0] == answers[1]
+    assert await desk.store.holder(Owner("default", "nobody")) is None
 
 
 async def test_one_persons_token_is_not_anothers(desk: Desk) -> None:
