@@ -18,10 +18,10 @@ from shared.domain.errors import (
     PlaygroundError,
     StoreUnavailable,
 )
-from shared.domain.holders import Issued
+from shared.domain.holders import REPEATED, Issued
 from shared.domain.identity import Principal, Role
 from shared.domain.leases import Owner
-from shared.domain.policy import CLOCK_SKEW, DAY, HOUR, MINUTE
+from shared.domain.policy import CLOCK_SKEW, DAY, HOUR
 from tests.domain.issuing import ALICE, OWNER, Desk
 
 KEY, OTHER = b"a key", b"another key"
@@ -182,10 +182,10 @@ async def test_what_is_no_token_is_refused(desk: Desk) -> None:
     who, _, secret = token.partition(".")
     parts = [".", f"{who}.", f".{secret}", who, f"{who}.{secret[:-4]}", f"{who}.{secret[::-1]}", f"{who}=.{secret}"]
     around = ["", token[:-1], token + "A", token.replace(".", ".."), f" {token}", token + "\n", "é.é", "a" * 2000]
-    wrong = parts + around
-    for text in wrong:
-        with pytest.raises(NotInvited):
-            await enrolment.enrol(desk.issuing, text, KEY)
+    same = [f"{text('default/%61lice')}.{secret}", f"{text('default/' + 'a' * 900)}.{secret}", f"{who}.{secret}AAAA"]
+    for wrong in (*parts, *around, *same):
+        with pytest.raises(NotInvited, match="it has to be copied whole" if wrong in same else None):
+            await enrolment.enrol(desk.issuing, wrong, KEY)
     assert await desk.serials() == []
     assert (await enrolment.enrol(desk.issuing, token, KEY)).principal == ALICE
 
@@ -272,10 +272,17 @@ async def test_what_is_revoked_is_renewed_by_nobody_however_late_a_process_hears
 async def test_who_asks_for_the_same_key_a_moment_later_gets_the_same(desk: Desk) -> None:
     caller = await enrolled(desk)
     first = await enrolment.renew(desk.issuing, caller, OTHER)
-    desk.clock.turn(MINUTE)
+    desk.clock.turn(REPEATED - 1)
     assert (await enrolment.renew(desk.issuing, caller, OTHER)).issued == first.issued
-    desk.clock.turn(HOUR)
+    desk.clock.turn(1)
     assert (await enrolment.renew(desk.issuing, caller, OTHER)).issued.serial != first.issued.serial
+
+
+async def test_who_asks_for_the_same_key_once_more_is_not_given_what_is_revoked(desk: Desk) -> None:
+    caller = await enrolled(desk)
+    first = await enrolment.renew(desk.issuing, caller, OTHER)
+    await enrolment.revoke(desk.store, desk.clock, caller, "", first.issued.serial)
+    assert (await enrolment.renew(desk.issuing, caller, OTHER)).issued.revoked_at is None
 
 
 async def test_nobody_holds_more_than_twenty(desk: Desk) -> None:
@@ -399,14 +406,55 @@ async def test_an_admin_ends_those_of_its_tenant(desk: Desk) -> None:
     assert ended.by == "admin ops"
 
 
+async def test_an_admins_own_serial_is_not_there_among_somebody_elses(desk: Desk) -> None:
+    await enrolled(desk)
+    admin = replace(ADMIN, serial="cd", begins=desk.clock.now() - DAY, until=desk.clock.now() + DAY)
+    with pytest.raises(NotFound):
+        await enrolment.revoke(desk.store, desk.clock, admin, "alice", "cd")
+    assert await desk.store.revoked(0.0) == []
+
+
 async def test_a_serial_that_nobody_knows_is_not_there(desk: Desk) -> None:
     await enrolled(desk)
     with pytest.raises(NotFound):
         await enrolment.revoke(desk.store, desk.clock, ADMIN, "alice", "ab")
 
 
-async def test_what_is_over_is_forgotten(desk: Desk) -> None:
-    await enrolled(desk)
-    desk.clock.turn(30 * DAY + CLOCK_SKEW)
-    caller = await enrolled(desk)
-    assert await desk.serials() == [caller.serial]
+async def test_what_is_over_by_every_clock_is_forgotten_and_not_before(desk: Desk) -> None:
+    first = await enrolled(desk)
+    await enrolment.revoke(desk.store, desk.clock, first, "", first.serial)
+    desk.clock.turn(30 * DAY + CLOCK_SKEW - 1)
+    second = await enrolled(desk)
+    assert await desk.serials() == [first.serial, second.serial]
+    assert [each.owner for each in await desk.store.revoked(0.0)] == [OWNER], "a clock that is behind accepts it still"
+    desk.clock.turn(1)
+    assert [each.serial for each in await enrolment.certificates(desk.store, desk.clock, second, "")] == [second.serial]
+    third = await enrolled(desk)
+    assert await desk.serials() == [second.serial, third.serial]
+    assert await desk.store.revoked(0.0) == [], "or it would be read for ever"
+    holder = await desk.store.holder(OWNER)
+    assert holder is not None and len(holder.invitations) == 2
+
+
+async def test_what_is_known_of_somebody_is_kept_until_the_last_of_it_is_over(desk: Desk) -> None:
+    await invited(desk, hours=2)
+    holder = await desk.store.holder(OWNER)
+    assert holder is not None and holder.gone_at == desk.clock.now() + 2 * HOUR + CLOCK_SKEW
+    issuance = await enrolment.enrol(desk.issuing, await invited(desk, hours=3), KEY)
+    holder = await desk.store.holder(OWNER)
+    assert holder is not None and holder.gone_at == issuance.issued.until + CLOCK_SKEW
+
+
+# What is written down
+
+
+async def test_all_that_becomes_of_certificates_is_in_their_owners_history(desk: Desk) -> None:
+    by_hand = replace(ALICE, serial="ab", begins=desk.clock.now() - DAY, until=desk.clock.now() + DAY)
+    renewal = presented(await enrolment.renew(desk.issuing, by_hand, OTHER))
+    await enrolment.revoke(desk.store, desk.clock, by_hand, "", renewal.serial)
+    await enrolment.forbid(desk.store, desk.clock, by_hand, "operator")
+    found = {(event.after, event.generation, event.actor) for event in await desk.store.events(OWNER)}
+    assert found == {
+        ("presented", "ab", ""), ("issued", renewal.serial, ""), ("revoked", renewal.serial, "user alice"),
+        ("revoked", "ab", "operator"),
+    }  # fmt: skip
