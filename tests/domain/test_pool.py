@@ -75,6 +75,65 @@ async def test_two_passes_at_once_make_no_more_than_there_are_to_be():
 
 
 @virtual
+async def test_a_pass_that_is_late_begins_no_second_life_in_a_slot():
+    rig = Rig(pool=Pool(1, "today"))
+    rig.kubernetes.controllers.waiting = ("ErrImagePull", "not found")
+    reached, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def when_it_was_read(name: str, moment: str) -> None:
+        if (name, moment) == ("of", "after") and not reached.is_set():
+            reached.set()
+            await goes_on.wait()
+
+    rig.store.gate = when_it_was_read  # type: ignore[assignment]
+    late = asyncio.create_task(pool.refill(rig.control))
+    await reached.wait()
+    await pool.refill(rig.control)
+    [spare] = spares(rig)
+    goes_on.set()
+    assert (await late).begun == 0
+    assert (spare.state, spares(rig)) == (State.PENDING, [spare])
+
+
+@virtual
+async def test_what_a_pass_left_that_died_is_nobodys_for_a_claim_and_the_next_pass_goes_on_with_it():
+    rig = Rig(pool=Pool(1, "today"))
+    rig.dies_at = 6
+    task = asyncio.create_task(pool.refill(rig.control))
+    await rig.died.wait()
+    [spare] = spares(rig)
+    assert (spare.state, spare.due_at) == (State.PENDING, spare.since + rig.control.policy.claim)
+    assert (await pool.refill(rig.control)).looked_at == 0
+    rig.clock.turn(31)
+    assert (await pool.refill(rig.control)).looked_at == 1
+    assert [each.state for each in spares(rig)] == [State.RUNNING]
+    task.cancel()
+
+
+@virtual
+async def test_few_are_made_at_once_as_who_asks_for_a_database_comes_first():
+    rig = Rig(pool=Pool(10, "today"))
+    rig.kubernetes.controllers.waiting = ("ContainerCreating", "")
+    task = asyncio.create_task(pool.refill(rig.control))
+    await asyncio.sleep(5)
+    assert len(spares(rig)) == pool.TOGETHER
+    task.cancel()
+
+
+@virtual
+async def test_that_somebody_else_was_faster_is_no_failure():
+    rig = Rig(pool=Pool(1, "today"))
+    rig.store.fail_next("create", "conflict")
+    done = await pool.refill(rig.control)
+    assert (done.begun, done.failed) == (0, 0)
+    await pool.refill(rig.control)
+    rig.clock.turn(HOUR)
+    rig.store.fail_next("replace", "conflict")
+    done = await pool.refill(rig.control)
+    assert (done.ready, done.looked_at, done.failed) == (1, 1, 0)
+
+
+@virtual
 async def test_where_there_is_no_pool_nothing_is_made_and_no_create_asks_for_one():
     rig = Rig()
     assert (await pool.refill(rig.control)).begun == 0
@@ -121,7 +180,8 @@ async def test_a_smaller_pool_lets_the_last_ones_go():
 async def test_a_spare_that_never_becomes_ready_is_made_anew_when_it_can_be():
     rig = Rig(pool=Pool(1, "today"))
     rig.kubernetes.controllers.waiting = ("ErrImagePull", "not found")
-    await pool.refill(rig.control)
+    first, second = [await pool.refill(rig.control) for _ in range(2)]
+    assert (first.begun, first.failed, second.ready) == (1, 1, 0)
     await passes(rig, 20, 60)
     rig.kubernetes.controllers.waiting = None
     await passes(rig, 20, 60)
@@ -277,8 +337,7 @@ async def test_whoever_gives_a_spare_away_may_die_at_any_await_and_everything_co
         await asyncio.wait((first, died), return_when=asyncio.FIRST_COMPLETED)
         rig.dies_at = None
         if at % 2:  # its owner asks again at once, or another one is faster
-            with pytest.MonkeyPatch.context():
-                await _asked(rig, BOB)
+            await _asked(rig, BOB)
         rig.clock.turn(31)
         await _asked(rig, ALICE)
         await passes(rig, 6)
