@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 
 from shared.domain.errors import StoreUnavailable
@@ -57,7 +58,8 @@ class Refusals:
         times, first = counts.get(refusal, (0, trace))
         counts[refusal] = times + 1, first
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write_later())
+            # In a context of its own: or its lines in the log would bear the trace of who was refused first.
+            self._writing = asyncio.create_task(self._write_later(), context=Context())
 
     async def flush(self) -> None:
         """Write what was counted so far. Raises StoreUnavailable; it is kept for the next time then."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.domain.acting import Acting, acting
 from shared.domain.errors import StoreUnavailable
 from shared.domain.leases import Event
 from shared.domain.policy import MINUTE
@@ -20,9 +21,11 @@ class Written:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.calls, self.away, self.seconds = 0, False, 0.0
+        self.behind: set[Acting] = set()
 
     async def add(self, events: list[Event]) -> None:
         self.calls += 1
+        self.behind.add(acting.get())
         await asyncio.sleep(self.seconds)
         if self.away:
             raise StoreUnavailable("gone")
@@ -114,6 +117,17 @@ async def test_the_end_of_the_process_breaks_no_write_off():
     refusals.count(REFUSAL)
     await refusals.close()
     assert times(written) == 2
+
+
+@virtual
+async def test_what_many_were_refused_is_written_as_part_of_nobodys_request():
+    written = Written()
+    refusals = Refusals(written.add, LoopClock())
+    before = acting.set(Acting(trace="of who was refused first"))
+    refusals.count(REFUSAL)
+    acting.reset(before)
+    await asyncio.sleep(61)
+    assert written.behind == {Acting()}
 
 
 @virtual
