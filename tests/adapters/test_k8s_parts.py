@@ -78,6 +78,21 @@ async def test_a_life_that_wakes_gets_the_clients_networks_of_today():
     await narrower.start(replace(rig.life, volume=volume), 3)
     [service] = rig.kubernetes.find("Service")
     assert service["spec"]["loadBalancerSourceRanges"] == ["192.0.2.7/32"]
+    pods_alone = set_to(rig, client_networks=(), address=AddressKind.LOAD_BALANCER)
+    await pods_alone.start(replace(rig.life, volume=volume), 4)
+    [policy], [service] = rig.kubernetes.find("NetworkPolicy"), rig.kubernetes.find("Service")
+    assert len(policy["spec"]["ingress"][0]["from"]) == 1
+    assert "loadBalancerSourceRanges" not in service["spec"]
+
+
+async def test_what_a_start_left_that_died_early_is_brought_to_the_settings_of_today():
+    rig = Rig()
+    volume = await rig.ready(1)
+    rig.kubernetes.remove(rig.kubernetes.find("StatefulSet")[0])  # as if it had never come so far
+    await set_to(rig, client_networks=NETWORKS, address=OUTSIDE).start(replace(rig.life, volume=volume), 2)
+    [policy], [service] = rig.kubernetes.find("NetworkPolicy"), rig.kubernetes.find("Service")
+    assert policy["spec"]["ingress"][0]["from"][0] == {"ipBlock": {"cidr": NETWORKS[0]}}
+    assert service["spec"]["type"] == "NodePort"
 
 
 async def test_a_start_under_the_same_settings_writes_no_part_again():

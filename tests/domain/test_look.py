@@ -40,6 +40,18 @@ async def test_an_address_that_moved_is_written_at_the_daily_look_although_beats
 
 
 @virtual
+async def test_a_look_that_finds_nothing_new_changes_nothing_that_its_owner_sees():
+    rig = Rig()
+    await rig.create()
+    before = rig.lease()
+    for _ in range(3):
+        rig.clock.turn(HOUR)
+        looked = await look(rig.control, rig.lease(), "reaper", hearing=hears(rig))
+    assert (looked.lease.address, looked.lease.revision) == (before.address, before.revision)
+    assert looked.lease.step > before.step
+
+
+@virtual
 async def test_a_look_seals_credentials_under_the_key_that_seals_now():
     rig = Rig()
     source = await rig.create()
