@@ -402,6 +402,7 @@ def test_what_is_appended_is_seen(pod: Pod, there: FolderSettings) -> None:
 # Memory
 
 
+@pytest.mark.slow
 def test_memory_stays_the_same_whatever_the_size(pod: Pod, data: Path) -> None:
     peaks = []
     for size in (MIB, 256 * MIB):

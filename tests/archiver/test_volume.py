@@ -418,6 +418,7 @@ def test_a_failure_is_told_in_300_characters(pod: Pod) -> None:
     assert ended.told.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_memory_stays_the_same_whatever_the_size(pod: Pod) -> None:
     peaks = []
     for size in (MIB, 256 * MIB):

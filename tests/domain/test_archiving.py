@@ -335,6 +335,7 @@ async def test_the_key_of_an_archive_is_sealed_under_the_key_that_seals_now():
     assert rows(rig) == ["a row"]
 
 
+@pytest.mark.slow
 @virtual
 async def test_whoever_stores_it_may_die_at_any_moment_and_the_next_look_goes_on():
     awaits = 0

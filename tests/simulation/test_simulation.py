@@ -24,7 +24,7 @@ def test_a_month_of_many_lives_breaks_no_promise():
     Simulation(SEED, USERS, DAYS).run()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_few_lives_in_much_trouble_break_no_promise(seed: int):
     Simulation(seed, users=20, days=5, policy=QUICK, storms=3).run()
 
