@@ -14,6 +14,7 @@ from shared.domain.look import look
 from shared.domain.policy import DAY, HOUR, Policy
 from shared.domain.reaper import reap
 from tests.domain.rig import Rig, virtual
+from tests.domain.steering import end
 
 
 def hears(rig: Rig) -> Hearing:
@@ -49,6 +50,32 @@ async def test_a_look_that_finds_nothing_new_changes_nothing_that_its_owner_sees
         looked = await look(rig.control, rig.lease(), "reaper", hearing=hears(rig))
     assert (looked.lease.address, looked.lease.revision) == (before.address, before.revision)
     assert looked.lease.step > before.step
+
+
+@virtual
+async def test_silence_begins_when_a_database_runs_however_long_that_took():
+    rig = Rig()
+    await rig.create()
+    asleep = await rig.move(State.WAKING, due_at=rig.clock.now())
+    rig.clock.turn(HOUR)
+    await look(rig.control, asleep, "look", wait=True)
+    lease = rig.lease()
+    assert lease.state is State.RUNNING and lease.beat_at > asleep.beat_at + HOUR
+    assert lease.beat_at == lease.since
+
+
+@virtual
+async def test_what_is_left_of_a_life_holds_no_password_and_leads_nowhere():
+    rig = Rig()
+    await rig.create()
+    await rig.put(replace(rig.lease(), adopts="spare-0/x", adopter="a b c"))
+    await end(rig, purge=True)
+    for _ in range(4):
+        rig.clock.turn(6)
+        await reap(rig.control, hears(rig))
+    left = rig.lease()
+    assert left.state is State.RELEASED
+    assert (left.credentials, left.address, left.volume, left.adopts, left.adopter) == ("",) * 5
 
 
 @virtual
