@@ -50,6 +50,7 @@ async def test_a_look_that_finds_nothing_new_changes_nothing_that_its_owner_sees
         looked = await look(rig.control, rig.lease(), "reaper", hearing=hears(rig))
     assert (looked.lease.address, looked.lease.revision) == (before.address, before.revision)
     assert looked.lease.step > before.step
+    assert looked.lease.attempts == 0, "or the first act that fails would be tried again after minutes"
 
 
 @virtual
