@@ -78,7 +78,7 @@ def _counts_nothing(original: Any) -> Any:
 
 
 def _signs_at_once(original: Any) -> Any:
-    async def changed(holders: Any, owner: Any, now: float, change: Any, *rest: Any) -> Holder:
+    async def changed(holders: Any, owner: Any, now: float, change: Any) -> Holder:
         """The answer does not wait for the write."""
         stored = await holders.holder(owner)
         return replace(change((stored or Holder(owner)).pruned(now)))
