@@ -45,8 +45,10 @@ async def test_a_look_that_finds_nothing_new_changes_nothing_that_its_owner_sees
     rig = Rig()
     await rig.create()
     before = rig.lease()
-    for _ in range(3):
+    for heard in (False, True, False):  # who was heard from is not asked about
         rig.clock.turn(HOUR)
+        if heard:
+            await rig.put(replace(rig.lease(), beat_at=rig.clock.now()))
         looked = await look(rig.control, rig.lease(), "reaper", hearing=hears(rig))
     assert (looked.lease.address, looked.lease.revision) == (before.address, before.revision)
     assert looked.lease.step > before.step
