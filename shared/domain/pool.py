@@ -10,12 +10,16 @@ from shared.domain.errors import Conflict, Fenced, PlaygroundError
 from shared.domain.leases import SPARES, Lease, State
 from shared.domain.lifecycle import Seen
 from shared.domain.look import carry_on, look
+from shared.domain.policy import MINUTE
 from shared.ports import metrics
 
 log = logging.getLogger("playground.pool")
 
 ACTOR = "pool"
 TOGETHER = 4  # spares that are made at once; whoever asks for a database comes first
+# How long a spare stays that this server does not want. While a release takes another one's place both fill the
+# pool, each as it is told, and without this each would undo at every pass what the other has just made.
+LEFT_ALONE = 5 * MINUTE
 
 
 @dataclass(slots=True)
@@ -57,9 +61,10 @@ async def refill(control: Control) -> Refilled:
 
 def _wants(control: Control, spare: Lease) -> bool:
     """Whether somebody should look at it now, and not when it is due."""
-    overdue = spare.due_at <= control.clock.now()
-    unwanted = spare.state is State.RUNNING and not spare.adopter and adoption.surplus(control.pool, spare) != ""
-    return overdue or unwanted or spare.state is State.FAILED
+    now = control.clock.now()
+    stands = spare.state is State.RUNNING and not spare.adopter and now - spare.since >= LEFT_ALONE
+    unwanted = stands and adoption.surplus(control.pool, spare) != ""
+    return spare.due_at <= now or unwanted or spare.state is State.FAILED
 
 
 async def _begin(control: Control, id: str, done: Refilled) -> None:

@@ -12,7 +12,7 @@ from shared.domain.errors import NotReady, StoreUnavailable
 from shared.domain.hearing import Hearing
 from shared.domain.leases import SPARES, Lease, Owner, State
 from shared.domain.look import look_now
-from shared.domain.policy import DAY, HOUR, Policy
+from shared.domain.policy import DAY, HOUR, MINUTE, Policy
 from shared.domain.reaper import reap
 from shared.domain.reconcile import reconcile
 from tests.domain.rig import Rig, virtual
@@ -159,6 +159,7 @@ async def test_spares_of_an_older_template_go_and_others_come():
     rig.control = replace(rig.control, pool=Pool(2, "tomorrow"))
     await rig.create()
     assert rig.lease().generation not in before, "nobody is given what is not made as it is made today"
+    rig.clock.turn(pool.LEFT_ALONE)
     await passes(rig)
     assert not before & {spare.generation for spare in spares(rig)}
     assert [(spare.state, spare.template) for spare in spares(rig)] == [(State.RUNNING, "tomorrow")] * 2
@@ -166,8 +167,25 @@ async def test_spares_of_an_older_template_go_and_others_come():
 
 
 @virtual
+@pytest.mark.parametrize("other", [Pool(2, "tomorrow"), Pool(0, "today")])
+async def test_while_two_releases_differ_neither_undoes_at_once_what_the_other_has_made(other: Pool):
+    rig, begun = await filled(), 0
+    today = rig.control
+    for _ in range(120):
+        for each in (replace(today, pool=other), today):
+            rig.clock.turn(5)
+            begun += (await pool.refill(each)).begun
+    minutes = 120 * 10 / MINUTE
+    assert 2 < begun <= 2 * 2 * minutes / (pool.LEFT_ALONE / MINUTE)
+    await passes(rig, 40, 10)
+    assert [(spare.state, spare.template) for spare in spares(rig)] == [(State.RUNNING, "today")] * 2
+    assert len(rig.standing()) == 2
+
+
+@virtual
 async def test_a_smaller_pool_lets_the_last_ones_go():
     rig = await filled(3)
+    rig.clock.turn(pool.LEFT_ALONE)
     rig.control = replace(rig.control, pool=Pool(1, "today"))
     await passes(rig)
     assert [spare.id for spare in spares(rig)] == ["spare-0"]

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from shared.domain.pool import LEFT_ALONE
 from tests.end_to_end import servers
 from tests.end_to_end.conditions import FOUND_TOGETHER, until
 from tests.end_to_end.namespaces import KINDS
@@ -145,9 +146,11 @@ def test_another_image_or_size_is_for_the_next_spares_and_for_none_that_is_used(
     full.stop()
     full.settings["PLAYGROUND_DATABASE_MEMORY"] = "320Mi"
     full.start()
+    full.turn(LEFT_ALONE)
     until(lambda: fill(full) == SPARES and not before & {spare["generation"] for spare in spares(full)}, 180)
     assert full.source(user).kept() == ["kept"]
     full.stop()
     full.settings["PLAYGROUND_SPARES"] = "0"
     full.start()
+    full.turn(LEFT_ALONE)
     until(lambda: fill(full) == 0 and not spares(full) and nothing_is_orphaned(full, namespace), FOUND_TOGETHER)

@@ -67,6 +67,7 @@ class PoolMachine(LeaseMachine):
             world.wants(process, world.pool)
         super().converge()
         healthy = world.processes[-1]
+        world.pass_time(pool.LEFT_ALONE)  # what was made just now for another pool may be left alone until then
         for _ in range(3):  # what was given away just now is forgotten, and made anew
             world.pass_time(MINUTE)
             self.timers(healthy)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from shared.domain import adoption, credentials
+from shared.domain import adoption, credentials, pool
 from shared.domain.leases import SPARES, Lease, State
 from shared.domain.lifecycle import Spare
 from tests.model.mutants import Mutant
@@ -83,6 +83,7 @@ def _third_life_of_a_slot(machine: PoolMachine) -> None:
     for template in ("tomorrow", "today"):
         for process in (0, 1):
             machine.upgrade(process, 1, template)
+        machine.time_passes(pool.LEFT_ALONE)
         for _ in range(4):
             machine.time_passes(31.0)
             machine.refill(0, at_once=True)
