@@ -2,13 +2,15 @@
 
 import asyncio
 import math
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from shared.domain.errors import TooMany
 from shared.domain.leases import Owner
+
+type Turn = asyncio.Future[None]
 
 USUAL = 3.0  # seconds that a start takes as long as none was seen
 LEARNED = 0.2  # how much of what is known about that the last start decides
@@ -33,7 +35,7 @@ class Starts:
         self._places = places
         self._taken: dict[Owner, int] = {}  # how many callers are in an owner's place
         self._of: dict[str, int] = defaultdict(int)  # places that a tenant has
-        self._queues: OrderedDict[str, deque[tuple[Owner, asyncio.Future[None]]]] = OrderedDict()
+        self._queues: OrderedDict[str, OrderedDict[Owner, list[Turn]]] = OrderedDict()
         self._takes = USUAL
 
     @asynccontextmanager
@@ -49,15 +51,14 @@ class Starts:
             self._leave(owner)
 
     async def _enter(self, owner: Owner, patience: float) -> None:
-        queue = self._queues.get(owner.tenant)
-        if owner in self._taken or (not queue and self._free(owner.tenant)):
+        if owner in self._taken or (owner.tenant not in self._queues and self._free(owner.tenant)):
             self._take(owner)
             return
-        wait = self._wait(owner.tenant)
+        wait = self._wait(owner)
         if wait > patience:
             raise TooMany("too many databases are being started just now", retry_after=math.ceil(wait))
         turn = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(owner.tenant, deque()).append((owner, turn))
+        self._queues.setdefault(owner.tenant, OrderedDict()).setdefault(owner, []).append(turn)
         try:
             async with asyncio.timeout(patience):
                 await turn
@@ -67,13 +68,14 @@ class Starts:
             else:
                 self._forget(owner, turn)
             if isinstance(error, TimeoutError):
-                wait = self._wait(owner.tenant)
+                wait = self._wait(owner)
                 raise TooMany("too many databases are being started just now", retry_after=math.ceil(wait)) from None
             raise
 
-    def _wait(self, tenant: str) -> float:
+    def _wait(self, owner: Owner) -> float:
         """Seconds until whoever comes now has its turn."""
-        places, ahead = self._places, len(self._queues.get(tenant, ())) + 1
+        places, tenant, queue = self._places, owner.tenant, self._queues.get(owner.tenant, ())
+        ahead = len(queue) + (owner not in queue)
         waits = [self._takes * ahead / places.tenant] if places.tenant else []
         if places.total:
             share = places.total / (len(self._queues) + (tenant not in self._queues))
@@ -106,15 +108,15 @@ class Starts:
         refused = 0
         while self._queues and refused < len(self._queues):
             tenant, queue = next(iter(self._queues.items()))
-            owner, turn = queue[0]
-            waits = not turn.cancelled()  # or it gave up, and has not come to say so
-            if waits and owner not in self._taken and not self._free(tenant):
+            owner, turns = next(iter(queue.items()))
+            waiting = [turn for turn in turns if not turn.cancelled()]  # others gave up, and have not come to say so
+            if waiting and not self._free(tenant):
                 self._queues.move_to_end(tenant)
                 refused += 1
                 continue
             refused = 0
-            queue.popleft()
-            if waits:
+            del queue[owner]
+            for turn in waiting:
                 self._take(owner)
                 turn.set_result(None)
             if queue:
@@ -122,9 +124,12 @@ class Starts:
             else:
                 del self._queues[tenant]
 
-    def _forget(self, owner: Owner, turn: "asyncio.Future[None]") -> None:
+    def _forget(self, owner: Owner, turn: Turn) -> None:
         queue = self._queues.get(owner.tenant)
-        if queue is not None and (owner, turn) in queue:
-            queue.remove((owner, turn))
-            if not queue:
-                del self._queues[owner.tenant]
+        if queue is None or turn not in queue.get(owner, ()):
+            return  # whoever gave places away has thrown it out
+        queue[owner].remove(turn)
+        if not queue[owner]:
+            del queue[owner]
+        if not queue:
+            del self._queues[owner.tenant]

@@ -103,6 +103,15 @@ async def test_who_waited_for_one_owner_goes_in_with_it_though_another_tenant_ha
 
 
 @virtual
+async def test_nobody_waits_whose_owner_has_got_a_place():
+    hall = Hall(total=1)
+    who = ("carol", "alice", "bob", "alice")
+    await asyncio.gather(*(hall.visit("a", user) for user in who))
+    assert hall.order == ["a/carol", "a/alice", "a/alice", "a/bob"]
+    assert asyncio.get_running_loop().time() == pytest.approx(9.0) and hall.empty()
+
+
+@virtual
 async def test_who_would_wait_for_too_long_is_told_at_once_when_its_turn_will_be():
     hall = Hall(tenant=2)
     tasks = [asyncio.create_task(hall.visit("a", f"u{n}")) for n in range(8)]
