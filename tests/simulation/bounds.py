@@ -138,9 +138,7 @@ class Bounds(Invariants):
         """Without troubles and users all has settled; and everybody who comes is given what was theirs."""
         self.mortal = False
         for lease in self.store.everything():
-            held = lease.held_until is not None and self.now < lease.held_until + LATE
-            waits = lease.state is State.ARCHIVING and lease.reason.startswith("kept")  # for another day
-            if lease.state not in SETTLED and not waits and not (held and lease.state is State.RUNNING):
+            if not self.settled(lease):
                 self.breaks(lease.owner, AssertionError(f"{lease.state} is not where anything settles"))
         record = await self.store.read(RECORD)
         gaps = [gap for gap in from_value(record.value).gaps if gap[0] > 0] if record else []
@@ -155,6 +153,15 @@ class Bounds(Invariants):
                 self.breaks(user.owner, answer)
             elif not answer:
                 self.breaks(user.owner, AssertionError("nobody gives it a database"))
+
+    def settled(self, lease: Lease) -> bool:
+        """Whether it is where nothing but time or its owner takes it further, or its time has come just now."""
+        if lease.state is State.RUNNING:
+            return lease.held_until is not None and self.now < lease.held_until + LATE
+        if lease.state is State.ARCHIVING and lease.reason.startswith("kept"):  # for another day
+            return True
+        going = lease.state in (State.ARCHIVING, State.DELETING)
+        return lease.state in SETTLED or (going and self.now - self.lives[lease.generation].moved_at < HOUR)
 
 
 def number(owner: Owner | None) -> int:
