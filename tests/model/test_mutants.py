@@ -12,8 +12,10 @@ from tests.model.machine import LeaseMachine
 from tests.model.mutants import MUTANTS, Mutant
 from tests.model.pool import PoolMachine
 from tests.model.pool_mutants import POOL_MUTANTS
+from tests.model.quota_mutants import QUOTA_MUTANTS
+from tests.model.quotas import QuotaMachine
 
-type Machine = LeaseMachine | CertificateMachine
+type Machine = LeaseMachine | CertificateMachine | QuotaMachine
 
 SEARCH = settings(
     max_examples=2000, stateful_step_count=12, deadline=None, database=None, phases=[Phase.generate],
@@ -39,6 +41,11 @@ def test_the_machine_with_a_pool_finds_it_when(mutant: Mutant, monkeypatch: pyte
 @pytest.mark.parametrize("mutant", CERTIFICATE_MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_machine_of_certificates_finds_it_when(mutant: Mutant, monkeypatch: pytest.MonkeyPatch):
     find(mutant, CertificateMachine, monkeypatch)
+
+
+@pytest.mark.parametrize("mutant", QUOTA_MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_machine_of_shares_finds_it_when(mutant: Mutant, monkeypatch: pytest.MonkeyPatch):
+    find(mutant, QuotaMachine, monkeypatch)
 
 
 def find(mutant: Mutant, machine: type[Machine], monkeypatch: pytest.MonkeyPatch) -> None:
