@@ -126,9 +126,18 @@ class Machines:
         if found is not None and found.pod is not None and found.pod.server is not None:
             found.pod.server, found.pod.name = Server(found.volume.data), f"pod-{self.serial()}"
 
+    def lose_pod(self, generation: str) -> None:
+        """Its node is gone; whoever asks next finds another pod on its way."""
+        if (found := self.workload(generation)) is not None:
+            found.pod = None
+
     def replicas(self, generation: str) -> int:
         found = self.workloads.get(generation)
         return found.replicas if found else 0
+
+    def wanted(self, owner: Owner) -> list[Life]:
+        """The lives of this owner that want a pod."""
+        return [self.volumes[generation].life for generation in sorted(self._wanted[owner])]
 
     def scale(self, found: Workload, replicas: int) -> None:
         """Want so many pods from now on."""

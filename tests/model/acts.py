@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from shared.domain import databases, reaper, steering
+from shared.domain.errors import TooMany
 from shared.domain.hearing import Hearing
 from shared.domain.identity import Principal, Role
 from shared.domain.leases import Owner, State
@@ -26,13 +27,20 @@ class Acts(Invariants):
     def answered(self, owner: Owner, source: str) -> None:
         """An owner is told what leads to its database."""
 
+    def refused(self, owner: Owner, error: TooMany) -> None:
+        """An owner, or its tenant, has its share."""
+
     async def hearing(self, process: Process) -> Hearing:
         """What a process knows of its hearing: here that it hears at this moment."""
         return Hearing(process.control.clock.now())
 
     def create_db(self, process: Process, owner: Owner) -> asyncio.Task[Any]:
         async def create() -> str:
-            source = await databases.create(process.control, owner)
+            try:
+                source = await databases.create(process.control, owner)
+            except TooMany as error:
+                self.refused(owner, error)
+                raise
             self.answered(owner, source)
             return source
 

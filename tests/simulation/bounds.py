@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.hearing import RECORD, from_value
-from shared.domain.leases import Event, Lease, Owner, State
+from shared.domain.leases import SPARES, Event, Lease, Owner, State
 from shared.domain.policy import DAY, HOUR, MINUTE
 from shared.domain.reconcile import YOUNG, Compared
-from tests.model.invariants import UNSURE, Invariants
+from tests.model.invariants import UNSURE
+from tests.simulation.shares import Shares
+from tests.simulation.spares import Spares
 
 if TYPE_CHECKING:
     from tests.simulation.parts import SimulatedStore, WatchedMachines
@@ -24,7 +27,7 @@ ARCHIVED = 4 * DAY  # three tries, a day apart each, for what stores it badly no
 SELDOM = 3  # looks at a database that was heard from, and one a day
 
 
-class Bounds(Invariants):
+class Bounds(Spares, Shares):
     """Checked every two hours. Time in trouble (`Weather.excused`) counts for nothing in any of this.
 
     A look is late by LATE at most: no lease is due for longer. Between two looks at a running database lies the
@@ -36,7 +39,7 @@ class Bounds(Invariants):
     What sleeps is archived or deleted within retention + LATE of falling asleep, or of the end of its hold. What
     nobody owns wants no replica any more when two passes of reconcile that met no trouble have begun since it was old
     enough, and there is such a pass in time for four.
-    And nobody pays for looks that are not needed: what is heard from is looked at once a day.
+    And nobody pays for looks that are not needed: what is heard from is looked at once a day. `Spares` has the pool's.
     """
 
     store: "SimulatedStore"
@@ -61,15 +64,22 @@ class Bounds(Invariants):
 
     def audit(self) -> None:
         for lease in self.store.everything():
-            try:
-                self.in_time(lease)
-            except AssertionError as error:
-                self.breaks(lease.owner, error)
+            if not lease.spare:
+                self.tried(lease.owner, self.in_time, lease)
+        for slot in self.slots:
+            self.tried(SPARES, self.spare_in_time, slot)
+        self.tried(None, self.check_databases)
         for generation, workload in self.cluster.workloads.items():
             if workload.replicas:
                 self.no_orphan(generation, workload.volume.life.owner, workload.volume.life.lease)
         if not self.within(None, self.compared_at, 4 * RECONCILED):
             self.breaks(None, AssertionError("nobody has compared cluster and store for long"))
+
+    def tried(self, owner: Owner | None, check: Callable[..., None], *what: Any) -> None:
+        try:
+            check(*what)
+        except AssertionError as error:
+            self.breaks(owner, error)
 
     def excuse(self, owner: Owner | None, since: float) -> float:
         zero = self.now - self.loop.time()
@@ -137,8 +147,9 @@ class Bounds(Invariants):
     async def converged(self) -> None:
         """Without troubles and users all has settled; and everybody who comes is given what was theirs."""
         self.mortal = False
+        self.tried(SPARES, self.check_full)
         for lease in self.store.everything():
-            if not self.settled(lease):
+            if not lease.spare and not self.settled(lease):
                 self.breaks(lease.owner, AssertionError(f"{lease.state} is not where anything settles"))
         record = await self.store.read(RECORD)
         gaps = [gap for gap in from_value(record.value).gaps if gap[0] > 0] if record else []
@@ -147,12 +158,14 @@ class Bounds(Invariants):
             self.breaks(
                 None, AssertionError(f"{deaf / HOUR:.1f} h count as deaf, {excused / HOUR:.1f} h can have been")
             )
-        opened = await asyncio.gather(*(user.open(200) for user in self.users), return_exceptions=True)
+        opened = await asyncio.gather(*(user.open_late(2 * HOUR) for user in self.users), return_exceptions=True)
         for user, answer in zip(self.users, opened, strict=True):
             if isinstance(answer, BaseException):
                 self.breaks(user.owner, answer)
-            elif not answer:
+            elif not answer and not user.one_too_many:
                 self.breaks(user.owner, AssertionError("nobody gives it a database"))
+        await asyncio.sleep(LATE)
+        self.tried(SPARES, self.check_full)
 
     def settled(self, lease: Lease) -> bool:
         """Whether it is where nothing but time or its owner takes it further, or its time has come just now."""

@@ -6,26 +6,29 @@ import random
 from collections.abc import Coroutine
 from typing import Any
 
-from shared.adapters.sealing import KeyRing, new_key
-from shared.domain import canary
+from shared.domain import canary, pool
 from shared.domain.beats import RecentBeats
 from shared.domain.control import Control
 from shared.domain.errors import PlaygroundError
 from shared.domain.hearing import LONGEST_SILENCE, Hearing
-from shared.domain.leases import Owner
+from shared.domain.leases import SPARES, Owner
 from shared.domain.look import look_now
 from shared.domain.policy import CLOCK_SKEW, MINUTE
 from tests.doubles.tasks import MemoryArchives
 from tests.model.acts import Acts
 from tests.model.network import Wire
+from tests.model.shares import WatchedStarts
 from tests.model.watched import PROCESS, Process, WorldClock
 from tests.simulation.bounds import RECONCILED, Bounds
-from tests.simulation.parts import HeardWire, Lines, Queue, WatchedCluster
+from tests.simulation.parts import KEYS, HeardWire, Lines, Queue, WatchedCluster
+from tests.simulation.shares import INSTANCES, PLACES
+from tests.simulation.spares import POOLS
 from tests.simulation.troubles import Trouble
 from tests.virtual import VirtualLoop
 
-KEYS = KeyRing.parse(new_key())
-INSTANCES = 3
+# Minutes between two passes over the pool. Every 5 s, as it is set by default, a month has half a million of them,
+# which take as long as all the rest; and even so the pool is empty only where many come at once.
+REFILLED = 5
 
 
 class Instances(Bounds, Acts):
@@ -51,7 +54,8 @@ class Instances(Bounds, Acts):
         cluster = HeardWire(there, self.lines, name, "cluster")
         leases = Wire(self.store, self.lines, name, "store")
         archives = Wire(MemoryArchives(self.cluster), self.lines, name, "archive")
-        control = Control(leases, cluster, Queue(self), KEYS, clock, self.policy, archives)
+        starts = WatchedStarts(PLACES, self.breaks)
+        control = Control(leases, cluster, Queue(self), KEYS, clock, self.policy, archives, self.pool, starts)
         self.alive[name] = Process(name, control, RecentBeats(clock))
 
     def begin(self, process: Process, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -86,6 +90,17 @@ class Instances(Bounds, Acts):
             self.weather.add(Trouble(now, now + again, "nobody"))
         self.loop.call_later(again, self.new_process, context=contextvars.Context())
 
+    async def rollouts(self, seconds: float) -> None:
+        """Everybody is to want another pool, now and then: one instance after the other is replaced."""
+        for wanted in POOLS[1:]:
+            await asyncio.sleep(seconds / (len(POOLS) + 1) * self.rng.uniform(0.8, 1.2))
+            self.note(SPARES, f"there are to be {wanted.size} of the {wanted.template} template")
+            self.pool = wanted
+            for process in list(self.alive.values()):
+                self.kill(process)
+                self.wanted_at = self.now
+                await asyncio.sleep(self.rng.uniform(MINUTE, 15 * MINUTE))
+
     def anybody(self) -> Process | None:
         return self.rng.choice(list(self.alive.values())) if self.alive else None
 
@@ -96,9 +111,13 @@ class Instances(Bounds, Acts):
         if (process := self.anybody()) is not None:
             self.begin(process, look_now(process.control, owner, id))
 
+    def refill(self, process: Process) -> asyncio.Task[Any]:
+        return self.begin(process, pool.refill(process.control))
+
     async def timers(self) -> None:
         """Each fires in one instance, which is another one when that dies or now and then, and sometimes in two."""
         reaping: asyncio.Task[Any] | None = None
+        filling: asyncio.Task[Any] | None = None
         minute = 0
         while True:
             await asyncio.sleep(MINUTE)
@@ -114,8 +133,11 @@ class Instances(Bounds, Acts):
                 self.begin(process, canary.heard(process.control.leases, process.control.clock.now()))
             if reaping is None or reaping.done():
                 reaping = self.reap(process)
+            if minute % REFILLED == 0 and (filling is None or filling.done()):
+                filling = self.refill(process)
             if self.rng.random() < 0.01 and (other := self.anybody()) is not None:
                 self.reap(other)
+                self.refill(other)
             if minute * MINUTE % RECONCILED == 0:
                 began = self.now
                 self.reconcile(process).add_done_callback(lambda task, began=began: self.compared(task, began))

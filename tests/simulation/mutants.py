@@ -3,8 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from shared.domain import archiving, look, reaper, reconcile
+from shared.domain import adoption, archiving, databases, look, pool, reaper, reconcile
 from shared.domain.hearing import Hearing
+from shared.domain.leases import SPARES
+from shared.domain.lifecycle import Spare
+from shared.domain.starts import Starts
 from tests.doubles.memory import MemoryStore
 from tests.model.archive_mutants import _inherits_nothing
 from tests.model.mutants import (
@@ -16,6 +19,7 @@ from tests.model.mutants import (
     _keeps_no_retention,
     lifecycle,
 )
+from tests.model.quota_mutants import _counts_no_databases, _does_nothing, _knows_no_share
 
 
 def _subtracts_no_gap(original: Any) -> Any:
@@ -67,6 +71,28 @@ def _never(original: Any) -> Any:
     return 1e9
 
 
+def _wants_every_spare(original: Any) -> Any:
+    async def observe(control: Any, spare: Any) -> Spare:
+        return Spare() if not spare.adopter else await original(control, spare)
+
+    return observe
+
+
+def _forgets_who_adopts(original: Any) -> Any:
+    async def observe(control: Any, spare: Any) -> Spare:
+        return Spare() if spare.adopter else await original(control, spare)
+
+    return observe
+
+
+def _fills_a_slot_once(original: Any) -> Any:
+    async def begin(control: Any, id: str, done: Any) -> None:
+        if await control.leases.get(SPARES, id) is None:
+            await original(control, id, done)
+
+    return begin
+
+
 # Each with what is to be said of it: what is found for another reason is found by chance.
 MUTANTS = [
     (Mutant("half an hour of silence is enough", look, "decide", _keeps_no_grace), "after an acknowledged beat"),
@@ -75,12 +101,15 @@ MUTANTS = [
     (Mutant("a hold is forgotten", look, "decide", _forgets_holds), "although it was held"),
     (Mutant("an open connection is no use", lifecycle, "learn", _forgets_open_connections), "it was in use"),
     (Mutant("a past connection is no use", lifecycle, "learn", _forgets_past_connections), "it was in use"),
-    (Mutant("a gap is silence", Hearing, "silence", _subtracts_no_gap), "after an acknowledged beat"),
+    (Mutant("a gap is silence", Hearing, "silence", _subtracts_no_gap), "(after an acknowledged beat|too early)"),
     (
         Mutant("silence in a gap is trusted", Hearing, "trusted", _trusts_every_silence),
         "(nobody could be heard|after an)",
     ),
-    (Mutant("the canary leaves no gap", Hearing, "heard", _records_no_gap), "after an acknowledged beat"),
+    (
+        Mutant("the canary leaves no gap", Hearing, "heard", _records_no_gap),
+        "(before anybody could be heard|after an|too early)",
+    ),
     (
         Mutant("what was stored is taken for there", archiving, "holds", _believes_what_is_stored),
         "deleting .* too early",
@@ -95,4 +124,10 @@ MUTANTS = [
     ),
     (Mutant("a beat leaves its lease due", MemoryStore, "beat", _beats_and_stays_due), "although it is heard from"),
     (Mutant("an orphan is marked and never stopped", reconcile, "AGAIN", _never), "runs and nobody owns it"),
+    (Mutant("every spare is wanted", adoption, "observe", _wants_every_spare), "stays, but"),
+    (Mutant("it is not asked who has a spare", adoption, "observe", _forgets_who_adopts), "spare-. stays running"),
+    (Mutant("a slot of the pool is filled once", pool, "_begin", _fills_a_slot_once), "nobody makes spare"),
+    (Mutant("a place is never given back", Starts, "_leave", _does_nothing), "though a place is free"),
+    (Mutant("a tenant has no share of the places", Starts, "_free", _knows_no_share), "has 2 places"),
+    (Mutant("nobody counts databases", databases, "_check_quota", _counts_no_databases), "databases more than it may"),
 ]

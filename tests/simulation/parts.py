@@ -5,6 +5,7 @@ import contextvars
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from shared.adapters.sealing import KeyRing, new_key
 from shared.domain.errors import ArchiveUnavailable, ClusterUnavailable, StoreUnavailable
 from shared.domain.leases import Event, Lease, Owner
 from shared.domain.policy import MINUTE
@@ -18,6 +19,7 @@ from tests.model.network import Network, Wire
 if TYPE_CHECKING:
     from tests.simulation.world import Simulation
 
+KEYS = KeyRing.parse(new_key())
 ERRORS = {"cluster": ClusterUnavailable, "archive": ArchiveUnavailable, "store": StoreUnavailable}
 DEATH = 2e-5  # of a process, at a request
 SLOW = 0.08  # of all requests, that take longer than nothing

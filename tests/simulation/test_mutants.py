@@ -8,7 +8,7 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.world import Simulation
 
 POLICY = Policy(archives=True, retention=2 * DAY)  # so that ten days see its end
-SEEDS = 6
+SEEDS = (4, 2, 6, 1, 3, 5)  # in this order they find most things soon
 
 
 @pytest.mark.slow
@@ -16,5 +16,5 @@ SEEDS = 6
 def test_a_seed_finds_it_when(mutant: Mutant, said: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(mutant.target, mutant.attribute, mutant.make(getattr(mutant.target, mutant.attribute)))
     with pytest.raises(AssertionError, match=f"seed .*{said}"):
-        for seed in range(SEEDS):
+        for seed in SEEDS:
             Simulation(seed, users=60, days=10, policy=POLICY, storms=3).run()

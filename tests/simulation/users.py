@@ -5,16 +5,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.databases import Beat
-from shared.domain.errors import PlaygroundError
+from shared.domain.errors import PlaygroundError, TooMany
 from shared.domain.leases import Owner, State
 from shared.domain.policy import DAY, HOUR, MINUTE, PLUGIN_INTERVAL
 from tests.doubles.mariadb import Server
+from tests.model.shares import too_many_databases
 from tests.model.watched import Life
 
 if TYPE_CHECKING:
     from tests.simulation.world import Simulation
 
 LONGEST_CELL = 10 * HOUR
+IN_A_CLASS = 0.3  # of all, who begin together
+CLASSES = 12 * HOUR  # between two of them
 
 
 class User:
@@ -24,10 +27,14 @@ class User:
         self.world, self.owner, self.number = world, owner, number
         self._connected: tuple[Life, Server] | None = None
         self._rows = 0
+        self.one_too_many = False  # its tenant has as many databases as it may, and it has none
 
     async def live(self) -> None:
         rng = self.world.rng
-        await asyncio.sleep(rng.uniform(0.0, min(5.0, self.world.days / 3) * DAY))
+        begins = rng.uniform(0.0, min(5.0, self.world.days / 3) * DAY)
+        if rng.random() < IN_A_CLASS:
+            begins = begins // CLASSES * CLASSES + rng.uniform(0.0, MINUTE)
+        await asyncio.sleep(begins)
         while True:
             if await self.open():
                 await self.session()
@@ -61,8 +68,11 @@ class User:
             await self.ask(self.world.purge)
 
     async def open(self, tries: int = 12) -> bool:
-        """create_db, again and again for a while; what is given must be what was there."""
-        world = self.world
+        """create_db, again and again for a while, as its answers say; what is given must be what was there.
+
+        Who is told that its tenant has too many gives up soon, as waiting ends nobody's database.
+        """
+        world, answer, began, told = self.world, None, self.world.now, 0
         for _ in range(tries):
             answer = await self.ask(world.create_db)
             if isinstance(answer, str):
@@ -73,9 +83,22 @@ class User:
                     life, server = found
                     assert server.data == life.data, f"{server.data} is what is there, {life.data} what was"
                 return True
-            await asyncio.sleep(20.0 + world.rng.uniform(0.0, 10.0))
+            self.one_too_many = isinstance(answer, TooMany) and too_many_databases(answer)
+            told += self.one_too_many
+            if told == 3:
+                break
+            waits = isinstance(answer, TooMany) and not self.one_too_many
+            began = began if waits else world.now
+            assert world.within(self.owner, began, 0.0), "who comes back when it is told to is refused for ever"
+            later = float(answer.retry_after) if isinstance(answer, TooMany) else 20.0
+            await asyncio.sleep(later + world.rng.uniform(0.0, 10.0))
         world.note(self.owner, f"user: gives up over {answer!r}")
         return False
+
+    async def open_late(self, seconds: float) -> bool:
+        """Open it within so many seconds, and not give up."""
+        await asyncio.sleep(self.world.rng.uniform(0.0, seconds))
+        return await self.open(200)
 
     async def idle(self, seconds: float) -> None:
         for _ in range(1 + int(seconds / PLUGIN_INTERVAL)):

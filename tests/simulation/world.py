@@ -11,7 +11,7 @@ from unittest import mock
 from shared.domain import databases
 from shared.domain.errors import PlaygroundError
 from shared.domain.hearing import LONGEST_SILENCE
-from shared.domain.leases import Event, Lease, Owner
+from shared.domain.leases import SPARES, Event, Lease, Owner
 from shared.domain.policy import DAY, HOUR, PLUGIN_INTERVAL, Policy
 from shared.ports.cluster import Life as MadeLife
 from tests.doubles.mariadb import Server
@@ -33,7 +33,9 @@ class Simulation(Instances):
     """`users` lives for so many days. What was broken first ends it; `tale` says what led there."""
 
     def __init__(self, seed: int, users: int, days: float, policy: Policy = POLICY, storms: float = 1.0):
-        self.seed, self.rng, self.days, self.policy = seed, random.Random(seed), days, policy
+        self.seed, self.rng, self.days = seed, random.Random(seed), days
+        self.tenants = {n: "u" if n % 5 == 4 else "t" for n in range(users)}
+        self.policy = self.shared_out(policy, self.tenants.values())
         self.loop = VirtualLoop()
         self.loop.set_task_factory(owned_task)
         self.clock = WorldClock(self.loop)
@@ -55,8 +57,10 @@ class Simulation(Instances):
         self.tale, self.deletions_seen = "", 0
         self.unreachable: dict[Owner, int] = {}
         self.ending = False
+        self.begin_pool()
+        self.begin_shares()
         self.begin_instances()
-        self.users = [User(self, Owner("t", f"user-{n}"), n) for n in range(users)]
+        self.users = [User(self, Owner(tenant, f"user-{n}"), n) for n, tenant in self.tenants.items()]
         self.over = self.loop.create_future()
         self.begin_bounds()
 
@@ -74,12 +78,17 @@ class Simulation(Instances):
         strangers = 0
         while self.loop.time() < self.days * DAY:
             await asyncio.sleep(self.rng.expovariate(1 / (3 * HOUR)))
-            match self.rng.randrange(8):
+            match self.rng.randrange(9):
                 case 0 | 1 if (process := self.anybody()) is not None:
                     self.kill(process)
                 case 2:
                     strangers += 1
                     await self._strand(Owner("t", f"stranger-{strangers}"))
+                case 3:
+                    spare = self.spare(self.rng.choice(self.slots))
+                    if spare is not None and self.lives[spare.generation].owner == SPARES:
+                        self.note(SPARES, f"cluster: the node of {spare.id} is gone")
+                        self.cluster.lose_pod(spare.generation)
                 case _:
                     user = self.rng.choice(self.users)
                     if found := self.server(user.owner):
@@ -179,7 +188,8 @@ class Simulation(Instances):
             raise AssertionError(f"seed {self.seed}: {self.broken!r}\n{self.tale}") from self.broken
 
     async def _all(self) -> None:
-        tasks = [self.loop.create_task(work) for work in (self.timers(), self.trouble(), self.audits())]
+        works = (self.timers(), self.trouble(), self.rollouts(self.days * DAY), self.audits())
+        tasks = [self.loop.create_task(work) for work in works]
         lives = [self.loop.create_task(user.live()) for user in self.users]
         for user, task in zip(self.users, lives, strict=True):
             task.add_done_callback(lambda task, user=user: self._ended(task, user.owner))
