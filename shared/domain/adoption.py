@@ -7,8 +7,10 @@
 5. the spare: `released`, and nothing of it is deleted.
 
 Where the owner's slot goes another way before 3, the spare is deleted: its passwords are used by one owner or by none.
+It does so as well where the pool cannot be read: its partition of the store is everybody's, and nobody needs a spare.
 """
 
+import logging
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -16,9 +18,11 @@ from hashlib import sha256
 from shared.domain import credentials
 from shared.domain.control import Control, Pool
 from shared.domain.credentials import Credentials
-from shared.domain.errors import Conflict, SealBroken
+from shared.domain.errors import Conflict, SealBroken, StoreUnavailable
 from shared.domain.leases import SPARES, Lease, Owner, State
 from shared.domain.lifecycle import ADOPTED, Spare
+
+log = logging.getLogger("playground.pool")
 
 MOST = 100  # spares there can be
 TRIES = 4  # spares that somebody else was faster to take
@@ -37,13 +41,17 @@ def surplus(pool: Pool, spare: Lease) -> str:
 
 
 async def offered(control: Control, life: Lease) -> str:
-    """A spare that this new life may adopt, as its `adopts` names it; "" where there is none.
+    """A spare that this new life may adopt, as its `adopts` names it; "" where none is to be had.
 
-    Lives that begin together are spread over what there is. Raises StoreUnavailable.
+    Lives that begin together are spread over what there is.
     """
     if not control.pool.size:
         return ""
-    spares, _ = await control.leases.of(SPARES, "", MOST)
+    try:
+        spares, _ = await control.leases.of(SPARES, "", MOST)
+    except StoreUnavailable as error:
+        log.warning("the pool cannot be read: %s", error)
+        return ""
     free = [spare for spare in spares if is_free(control, spare)]
     place = int.from_bytes(sha256(life.owner.key.encode()).digest())
     return _named(free[place % len(free)]) if free else ""
@@ -80,12 +88,15 @@ async def observe(control: Control, spare: Lease) -> Spare:
 
 
 async def _taken(control: Control, lease: Lease, id: str, generation: str) -> tuple[Lease, Credentials] | None:
-    """The spare, which nobody but `lease` can have from now on, and its passwords; None if it is not to be had."""
-    spare = await control.leases.get(SPARES, id)
-    if spare is None or spare.generation != generation:
-        return None
+    """The spare, which nobody but `lease` can have from now on, and its passwords; None if it is not to be had.
+
+    Where it is not known whether it was taken, it is not to be had: it goes, as its adopter goes another way.
+    """
     adopter = f"{lease.owner.key} {lease.id} {lease.generation}"
-    with suppress(Conflict, SealBroken):
+    with suppress(Conflict, SealBroken, StoreUnavailable):
+        spare = await control.leases.get(SPARES, id)
+        if spare is None or spare.generation != generation:
+            return None
         opened = credentials.unseal(control.sealer, spare)
         if spare.adopter == adopter:  # whoever wrote that may have died then
             return spare, opened

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from shared.domain.reaper import reap
 from shared.domain.reconcile import reconcile
 from tests.domain.rig import Rig, virtual
 from tests.domain.steering import end
+from tests.doubles.memory import MemoryStore
 from tests.samples import ALICE
 
 POOL = Pool(2, "today")
@@ -329,10 +331,47 @@ async def test_without_a_store_nobody_is_given_anything_and_the_pass_says_so():
     rig.store.fail_next("of", "before")
     with pytest.raises(StoreUnavailable):
         await pool.refill(rig.control)
-    rig.store.fail_next("of", "before")
+    rig.store.fail_next("create", "before")
     with pytest.raises(StoreUnavailable):
         await rig.create()
+    assert rig.store.peek(ALICE, ID) is None
     assert await rig.create()
+
+
+class WithoutThePool:
+    """A store in which one operation fails where it is about the pool: before or after it is done."""
+
+    def __init__(self, store: MemoryStore, operation: str, done: bool):
+        self._store, self._operation, self._done = store, operation, done
+
+    def __getattr__(self, operation: str) -> Any:
+        act = getattr(self._store, operation)
+
+        async def tried(*arguments: Any) -> Any:
+            of = arguments[0].owner if isinstance(arguments[0], Lease) else arguments[0]
+            if operation != self._operation or of != SPARES:
+                return await act(*arguments)
+            if self._done:
+                await act(*arguments)
+            raise StoreUnavailable("the pool's part is away", retry_after=1)
+
+        return tried
+
+
+@virtual
+@pytest.mark.parametrize(("operation", "done"), [("of", False), ("get", False), ("replace", False), ("replace", True)])
+async def test_where_only_the_pool_is_away_who_asks_is_made_a_database_and_the_pool_comes_right(
+    operation: str, done: bool
+):
+    rig = await filled()
+    control, before = rig.control, {spare.generation for spare in spares(rig)}
+    rig.control = replace(control, leases=WithoutThePool(rig.store, operation, done))  # type: ignore[arg-type]
+    await rig.create()
+    assert rig.lease().state is State.RUNNING and rig.lease().generation not in before
+    rig.control = control
+    await passes(rig, 6)
+    assert [(spare.state, spare.adopter) for spare in spares(rig)] == [(State.RUNNING, "")] * 2
+    assert len(rig.standing()) == len(rig.standing("PersistentVolumeClaim")) == 3
 
 
 async def deaths(rig: Rig) -> int:
