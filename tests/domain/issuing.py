@@ -1,16 +1,20 @@
 """A CA that writes down what it is asked to sign, for tests of who may have what."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from shared.domain import enrolment
 from shared.domain.enrolment import Issuing
 from shared.domain.errors import AuthorityUnavailable
 from shared.domain.holders import Issued
 from shared.domain.identity import Principal, Role
-from shared.domain.policy import DAY
+from shared.domain.policy import DAY, HOUR
 from tests.certs import Hands
 from tests.doubles.memory import MemoryStore
 
 ALICE = Principal("default", Role.USER, "alice")
+KEY, OTHER = b"a key", b"another key"
+ADMIN = Principal("default", Role.ADMIN, "ops")
 
 
 class Paper:
@@ -55,3 +59,17 @@ class Desk:
 
 
 OWNER = ALICE.acting_for("alice")
+
+
+async def invited(desk: Desk, invitee: Principal = ALICE, hours: float = 24) -> str:
+    return await enrolment.invite(desk.store, desk.clock, invitee, hours * HOUR, "operator")
+
+
+async def enrolled(desk: Desk, who: Principal = ALICE) -> Principal:
+    """Somebody with a certificate that was got by an invitation."""
+    return presented(await enrolment.enrol(desk.issuing, await invited(desk, who), KEY))
+
+
+def presented(issuance: enrolment.Issuance) -> Principal:
+    issued = issuance.issued
+    return replace(issuance.principal, serial=issued.serial, begins=issued.begins, until=issued.until)
