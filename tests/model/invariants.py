@@ -58,7 +58,9 @@ class Invariants:
             self.lives[after.generation] = Life(after.owner, self.now)
             self.check_inheritance(after)
         life = self.lives[after.generation]
-        deleted = after.state is State.DELETING and not (before and before.state is State.DELETING)
+        gives_up = before is not None and before.archive is not None and after.archive is None
+        first = before is None or before.state is not State.DELETING
+        deleted = after.state is State.DELETING and (first or gives_up)
         if event is not None and deleted and event.actor.startswith("user "):
             assert after.owner in self.purges or (after.owner in self.ends and not life.ready), "nobody asked for that"
             life.unwanted = after.owner in self.purges

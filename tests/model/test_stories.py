@@ -47,3 +47,15 @@ def test_what_is_started_while_its_task_is_being_written_gets_a_pod_of_its_own()
     machine.kubelet_sleeps_or_wakes()
     machine.teardown()
     assert machine.world.lease(ALICE).state is State.RUNNING
+
+
+def test_who_has_it_purged_while_what_was_stored_goes_gives_that_up_as_well():
+    machine = ArchiveMachine()
+    machine.begin("archiving", 4)
+    for _ in range(2):
+        machine.end(0, 0, at_once=True)
+    for _ in range(2):
+        machine.heart_beat(0, 0, at_once=True)  # has it looked at
+    assert machine.world.lease(ALICE).state is State.DELETING
+    machine.purge(0, 0, at_once=True)
+    machine.teardown()
