@@ -20,12 +20,13 @@ from bench.servers import Broken, Server, frontend, prepare, serving
 from selfhost.setup import TENANT, Files
 from shared.adapters.sqlite import SqliteStore
 from shared.domain.leases import SPARES, Lease, Owner, State
+from shared.domain.pool import LEFT_ALONE
 from shared.edge import settings
 
 ROUNDS = 15
 SIZE = 8
 ARRIVALS = 60  # users, one a second
-FILLS = 120.0  # seconds that a pool may take
+FILLS = LEFT_ALONE + 120.0  # seconds that a pool may take to be filled, or to go
 PATIENT = 60.0  # seconds for which somebody asks again
 WHAT = "create_db of no database with spares ready, to the first SQL answer, one at a time"
 

@@ -19,7 +19,7 @@ ACTOR = "pool"
 TOGETHER = 4  # spares that are made at once; whoever asks for a database comes first
 # How long a spare stays that this server does not want. While a release takes another one's place both fill the
 # pool, each as it is told, and without this each would undo at every pass what the other has just made.
-LEFT_ALONE = 5 * MINUTE
+LEFT_ALONE = 2 * MINUTE
 
 
 @dataclass(slots=True)
