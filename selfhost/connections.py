@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import LineTooLong
 from cryptography import x509
 
 from selfhost.answers import last_words, problem
+from selfhost.rounds import Rounds
 from shared.domain.identity import check_tenant
 from shared.edge.problems import HeadTooLarge, NotHttp
 
@@ -32,10 +33,11 @@ class Connection(web.RequestHandler):
     since when the peer reads nothing of what is written to it.
     """
 
-    __slots__ = ("busy", "certificate", "head_limit", "since", "size", "stalled", "tenant")
+    __slots__ = ("busy", "certificate", "head_limit", "rounds", "since", "size", "stalled", "tenant")
 
-    def __init__(self, manager: web.Server, head_limit: int, **options: Any) -> None:
+    def __init__(self, manager: web.Server, head_limit: int, rounds: Rounds, **options: Any) -> None:
         super().__init__(manager, **options)
+        self.rounds = rounds
         self.certificate = self.tenant = ""
         self.head_limit = head_limit
         self.busy = False
@@ -57,6 +59,24 @@ class Connection(web.RequestHandler):
         if not self.since:
             self.since, self.size = self._loop.time(), 0
         self.size += len(data)
+        self.rounds.arrived(self, data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.rounds.leave(self)
+        super().connection_lost(exc)
+
+    def pause(self) -> None:
+        """Listen no more for now."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Listen again."""
+        if self.transport is not None:
+            self.transport.resume_reading()
+
+    def read(self, data: bytes) -> None:
+        """A piece of a head, perhaps with what comes after it."""
         requests = self._request_count
         super().data_received(data)
         if self._request_count != requests:  # the head is whole: a handler runs next

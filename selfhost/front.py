@@ -20,6 +20,8 @@ from selfhost.answers import FunctionResponse, problem
 from selfhost.connections import Connection
 from selfhost.errors import FunctionFailed
 from selfhost.listener import Listener
+from selfhost.memory import Memory
+from selfhost.rounds import Rounds
 from selfhost.routes import Routes
 from selfhost.runtime import Runtime
 from selfhost.turns import Rules, Turns
@@ -42,9 +44,9 @@ _ONE_HOP = {
 }  # fmt: skip
 _VERSIONS = (HttpVersion11, HttpVersion10)  # the parser takes what says that it is 0.9 or 2.0, too
 _BEAT = "heart_beat"  # has turns of its own: no kernel waits for whatever else there is to do
-_HANDSHAKES = Rules(64, share=32, queue=512, long=0.05, round=8)  # by source
+_HANDSHAKES = Rules(64, share=32, queue=512, long=0.05, round=8, contested=4)  # by source
 _BEATS = Rules(128, share=64, queue=2048, long=0.05)  # by tenant
-_OTHERS = Rules(64, share=32, queue=2048, long=0.05)  # by tenant; what needs no cluster takes a tenth of that
+_OTHERS = Rules(64, share=32, queue=2048, long=0.025, contested=2)  # by tenant; few need as long without the cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,15 @@ class Front(web.Server):
         self._scheme = "https://" if tls else "http://"
         self._stopping = False
         self.clients: set[Connection] = set()
+        self.rounds = Rounds()
         self.beats, self.turns = Turns(self.limits.beats), Turns(self.limits.turns)
         self.listener = Listener(self, self._room, tls, self.limits.handshake, Turns(self.limits.handshakes))
         self._watch: asyncio.Task[None] | None = None
 
     def __call__(self) -> Connection:
         return Connection(
-            self, self.limits.head, loop=asyncio.get_running_loop(), access_log=None, auto_decompress=False,
+            self, self.limits.head, self.rounds,
+            loop=asyncio.get_running_loop(), access_log=None, auto_decompress=False,
             keepalive_timeout=self.limits.keep_alive, lingering_time=2,
             max_line_size=self.limits.head, max_field_size=self.limits.head,
         )  # fmt: skip
@@ -135,10 +139,11 @@ class Front(web.Server):
         return self.limits.connections - len(self.clients)
 
     async def _close_overdue(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, memory = asyncio.get_running_loop(), Memory()
         patience = self.limits.request
         while True:
             await asyncio.sleep(min(1.0, patience / 4))
+            memory.seen(len(self.clients))
             for connection in list(self.clients):
                 if connection.overdue(loop.time(), patience) and connection.transport is not None:
                     connection.transport.abort()

@@ -14,12 +14,16 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+CROWD = 64  # of one group who wait
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """`at_once` of all, of one group its `share`; `queue` of one may wait; after `long` seconds a turn counts no more.
 
-    `round`: no more than so many begin in one round of the loop (0: any number).
+    `round`: no more than so many begin in one round of the loop (0: any number). `contested`: a group's share
+    while others come, too (0: the same), which is one while a crowd of it waits: each turn that is under way makes
+    every round of the loop longer.
     """
 
     at_once: int
@@ -27,6 +31,25 @@ class Rules:
     queue: int
     long: float
     round: int = 0
+    contested: int = 0
+
+
+class Contest:
+    """Whether more than one group has come within the last second."""
+
+    __slots__ = ("_group", "_until")
+
+    def __init__(self) -> None:
+        self._group, self._until = "", 0.0
+
+    def came(self, group: str, now: float) -> None:
+        if group != self._group:
+            if self._group:
+                self._until = now + 1.0
+            self._group = group
+
+    def goes_on(self, now: float) -> bool:
+        return now < self._until
 
 
 class Turns:
@@ -43,6 +66,7 @@ class Turns:
         self._group: dict[Hashable, str] = {}  # of those who wait
         self._timer: asyncio.TimerHandle | None = None
         self._round = 0  # how many have begun in this round of the loop
+        self._contest = Contest()
         self.crowded_out = 0
 
     @property
@@ -54,9 +78,9 @@ class Turns:
         if group in self._queues:
             return False
         now = asyncio.get_running_loop().time()
-        if not self._free(group):
+        if not self._free(group, now):
             self._drop_long(now)
-            if not self._free(group):
+            if not self._free(group, now):
                 return False
         self._take(who, group, now)
         return True
@@ -67,7 +91,7 @@ class Turns:
         if waiting < rules.queue:
             return 0
         self.crowded_out += 1
-        share = min(rules.share, rules.at_once / len(self._queues))
+        share = min(rules.contested or rules.share, rules.at_once / len(self._queues))
         return math.ceil(waiting * rules.long / share)
 
     async def wait(self, who: Hashable, group: str) -> None:
@@ -101,14 +125,18 @@ class Turns:
         if self._queues:
             self._call()
 
-    def _free(self, group: str) -> bool:
-        return self._any_free() and self._of.get(group, 0) < self._rules.share
+    def _free(self, group: str, now: float) -> bool:
+        share = self._rules.share
+        if self._rules.contested and self._contest.goes_on(now):
+            share = self._rules.contested if len(self._queues.get(group, ())) < CROWD else 1
+        return self._any_free() and self._of.get(group, 0) < share
 
     def _any_free(self) -> bool:
         rules = self._rules
         return len(self._begun) < rules.at_once and (not rules.round or self._round < rules.round)
 
     def _take(self, who: Hashable, group: str, now: float) -> None:
+        self._contest.came(group, now)
         self._begun[who] = now, group
         self._of[group] += 1
         if self._rules.round:
@@ -135,7 +163,7 @@ class Turns:
         now, passed = loop.time(), 0
         while passed < len(self._queues) and self._any_free():
             group, queue = next(iter(self._queues.items()))
-            if not self._free(group):
+            if not self._free(group, now):
                 self._queues.move_to_end(group)
                 passed += 1
                 continue

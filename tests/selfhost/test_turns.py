@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from selfhost.turns import Rules, Turns
+from selfhost.turns import CROWD, Rules, Turns
 from tests.domain.rig import virtual
 from tests.virtual import VirtualLoop
 
@@ -18,8 +18,10 @@ LONG = 5.0
 class Hall:
     """Who had a turn, and in which order."""
 
-    def __init__(self, at_once: int = 1, share: int = 10_000, queue: int = 10_000, in_a_round: int = 0):
-        self.turns = Turns(Rules(at_once, share, queue, LONG, in_a_round))
+    def __init__(
+        self, at_once: int = 1, share: int = 10_000, queue: int = 10_000, in_a_round: int = 0, contested: int = 0
+    ):
+        self.turns = Turns(Rules(at_once, share, queue, LONG, in_a_round, contested))
         self.order: list[str] = []
         self.acting = self.most = 0
 
@@ -223,3 +225,50 @@ def test_whoever_comes_goes_or_stays_long_no_turn_is_lost(
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(story())
     assert hall.empty()
+
+
+# While others come, too
+
+
+@virtual
+async def test_a_group_has_fewer_turns_while_another_comes_and_all_of_its_share_a_second_after_that():
+    hall = Hall(at_once=20, share=8, contested=2)
+    await asyncio.gather(hall.many("a", 8))
+    assert hall.most == 8, "it was alone"
+    hall.most = 0
+    await asyncio.gather(hall.many("b", 8), hall.many("a", 8))
+    assert hall.most == 4 and hall.empty()
+    await asyncio.sleep(1.0)
+    hall.most = 0
+    await hall.many("a", 8)
+    assert hall.most == 8
+
+
+@virtual
+async def test_who_keeps_a_crowd_waiting_while_another_comes_has_one_turn():
+    hall = Hall(at_once=20, share=8, contested=2)
+    crowd = hall.many("a", CROWD + 20, seconds=0.1)
+    calm = asyncio.create_task(calmly(hall))
+    await asyncio.sleep(1.0)
+    acting = []
+    for _ in range(10):
+        acting.append(hall.turns._of["a"])
+        await asyncio.sleep(0.1)
+    assert set(acting[:3]) == {1} and acting[-1] == 2, "the crowd has become small"
+    await asyncio.gather(crowd, calm)
+    assert hall.empty()
+
+
+async def calmly(hall: Hall) -> None:
+    for _ in range(40):
+        await hall.visit("b", seconds=0.01)
+        await asyncio.sleep(0.1)
+
+
+@virtual
+async def test_how_long_a_crowd_waits_is_told_by_the_turns_it_has_while_others_come():
+    hall = Hall(at_once=20, share=8, queue=4, contested=2)
+    tasks = [asyncio.create_task(hall.visit("a", 10.0)) for _ in range(12)]
+    await asyncio.sleep(0)
+    assert hall.turns.crowded("a") == 4 * LONG / 2
+    await asyncio.gather(*tasks)
