@@ -55,7 +55,7 @@ def nothing_is_orphaned(server, namespace):
 
 
 @pytest.mark.parametrize("point", ["after write deleting", "after remove PersistentVolumeClaim"])
-def test_a_crash_in_a_deletion_leaves_nothing_and_the_next_life_is_new(server, namespace, revive, user, point):
+def test_a_crash_in_a_deletion_leaves_nothing_and_the_next_life_is_new(server, namespace, user, point):
     server.source(user).keep("gone")
     server.look_twice()
     server.settle(user)
@@ -65,7 +65,8 @@ def test_a_crash_in_a_deletion_leaves_nothing_and_the_next_life_is_new(server, n
         server.reap()
         server.turn(31 * MINUTE)
         server.reap()
-    revive()
+    server.await_death()
+    server.start()
     assert two_passes(server, namespace, user) == "none"
     assert nothing_is_orphaned(server, namespace)
     assert server.served_again(user).sql("SHOW DATABASES LIKE 'mine'") == ()
