@@ -81,8 +81,9 @@ async def _show(since: float, owner: str, caller: str, as_json: bool, append: Pa
         for event in found:
             print(json.dumps(document(event)))
         return
+    console = Console()
     for event in found:
-        Console().print(lines(event), soft_wrap=True)
+        console.print(lines(event), soft_wrap=True)
     if not found:
         print("nothing was written down since then")
 

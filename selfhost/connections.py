@@ -67,12 +67,12 @@ class Connection(web.RequestHandler):
 
     def pause(self) -> None:
         """Listen no more for now."""
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Listen again."""
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def read(self, data: bytes) -> None:

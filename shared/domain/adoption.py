@@ -11,7 +11,6 @@ It does so as well where the pool cannot be read: its partition of the store is 
 """
 
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 
@@ -93,7 +92,7 @@ async def _taken(control: Control, lease: Lease, id: str, generation: str) -> tu
     Where it is not known whether it was taken, it is not to be had: it goes, as its adopter goes another way.
     """
     adopter = f"{lease.owner.key} {lease.id} {lease.generation}"
-    with suppress(Conflict, SealBroken, StoreUnavailable):
+    try:
         spare = await control.leases.get(SPARES, id)
         if spare is None or spare.generation != generation:
             return None
@@ -103,6 +102,10 @@ async def _taken(control: Control, lease: Lease, id: str, generation: str) -> tu
         if is_free(control, spare):
             claimed = replace(spare.claimed(control.clock.now() + ADOPTED), adopter=adopter)
             return await control.leases.replace(claimed), opened
+    except StoreUnavailable as error:
+        log.warning("%s cannot be given away: %s", id, error)
+    except (Conflict, SealBroken):
+        pass  # somebody else was faster, or nobody can have it
     return None
 
 

@@ -45,13 +45,12 @@ def changing(namespace, lease):
     return False
 
 
-def nothing_is_orphaned(server, namespace):
+def check_nothing_is_orphaned(server, namespace):
     """Each life is whole and a lease's, once the cluster has done what it was told; no pass of ours helps it."""
     complete = {lease["generation"]: set(KINDS) for lease in server.leases().values()}
     with suppress(TimeoutError):
         until(lambda: namespace.standing() == complete, FOUND_TOGETHER)
     assert namespace.standing() == complete
-    return True
 
 
 @pytest.mark.parametrize("point", ["after write deleting", "after remove PersistentVolumeClaim"])
@@ -68,7 +67,7 @@ def test_a_crash_in_a_deletion_leaves_nothing_and_the_next_life_is_new(server, n
     server.await_death()
     server.start()
     assert two_passes(server, namespace, user) == "none"
-    assert nothing_is_orphaned(server, namespace)
+    check_nothing_is_orphaned(server, namespace)
     assert server.served_again(user).sql("SHOW DATABASES LIKE 'mine'") == ()
 
 
@@ -103,7 +102,7 @@ def test_a_crash_on_the_way_to_sleep_ends_asleep_with_all_data(server, namespace
         until(lambda: namespace.answers(server.leases()[SLEEPER]["generation"]), FOUND_TOGETHER)
         server.listen(31 * MINUTE)
     assert two_passes(server, namespace, SLEEPER) == "hibernated"
-    assert nothing_is_orphaned(server, namespace)
+    check_nothing_is_orphaned(server, namespace)
     assert server.served_again(SLEEPER) == sleeper
     assert "slept on" in until(sleeper.kept)
 
@@ -127,7 +126,7 @@ def test_a_crash_in_a_wake_ends_awake_if_the_beat_was_acknowledged(server, names
         assert server.beat(SLEEPER)["renewed"], "the process lived to acknowledge it"
     revive()
     assert two_passes(server, namespace, SLEEPER) == becomes
-    assert nothing_is_orphaned(server, namespace)
+    check_nothing_is_orphaned(server, namespace)
     assert server.beat(SLEEPER)["renewed"]
     assert "slept on" in until(sleeper.kept)
 
@@ -165,6 +164,6 @@ def test_a_crash_in_a_create_is_gone_on_with(server, namespace, revive, user, po
         server.create_db(user)
     revive()
     assert two_passes(server, namespace, user) == becomes
-    assert nothing_is_orphaned(server, namespace)
+    check_nothing_is_orphaned(server, namespace)
     assert server.served_again(user).sql("SELECT COUNT(*) FROM iris.test") == ((30,),)
-    assert nothing_is_orphaned(server, namespace)
+    check_nothing_is_orphaned(server, namespace)
