@@ -237,10 +237,11 @@ class Server:
         self.listen(silence)
         self.reap()
 
-    def reap_when_due(self, user: str) -> None:
-        """A pass; where the user's lease is on its way, as soon as it is due."""
-        if self.state(user) not in STANDS:
-            self.turn(max(0.0, self.leases()[user]["due_at"] - time.time() - self.offset) + 1)
+    def reap_when_due(self) -> None:
+        """A pass, as soon as all leases are due that are on their way."""
+        due = [lease["due_at"] for lease in self.leases().values() if lease["state"] not in STANDS]
+        if due:
+            self.turn(max(0.0, max(due) - time.time() - self.offset) + 1)
         self.reap()
 
     def settle(self, user: str) -> None:

@@ -27,10 +27,10 @@ def server(namespace, folder):
 
 def two_passes(server, namespace, user):
     """The state after two passes, with whatever the cluster does after the first one done."""
-    server.reap_when_due(user)
-    if user in server.leases():
-        until(lambda: not changing(namespace, server.leases()[user]), FOUND_TOGETHER)
-    server.reap_when_due(user)
+    server.reap_when_due()
+    for lease in server.leases().values():
+        until(lambda lease=lease: not changing(namespace, lease), FOUND_TOGETHER)
+    server.reap_when_due()
     until(lambda: not namespace.going(), FOUND_TOGETHER)
     return server.state(user)
 
@@ -54,7 +54,7 @@ def check_nothing_is_orphaned(server, namespace):
 
 
 @pytest.mark.parametrize("point", ["after write deleting", "after remove PersistentVolumeClaim"])
-def test_a_crash_in_a_deletion_leaves_nothing_and_the_next_life_is_new(server, namespace, user, point):
+def test_a_crash_in_a_deletion_leaves_nothing_and_the_next_life_is_new(server, namespace, revive, user, point):
     server.source(user).keep("gone")
     server.look_twice()
     server.settle(user)
@@ -64,8 +64,7 @@ def test_a_crash_in_a_deletion_leaves_nothing_and_the_next_life_is_new(server, n
         server.reap()
         server.turn(31 * MINUTE)
         server.reap()
-    server.await_death()
-    server.start()
+    revive()
     assert two_passes(server, namespace, user) == "none"
     check_nothing_is_orphaned(server, namespace)
     assert server.served_again(user).sql("SHOW DATABASES LIKE 'mine'") == ()
