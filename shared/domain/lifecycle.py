@@ -25,6 +25,7 @@ TAKEN_BY_TIME = (State.RUNNING, State.HIBERNATED, State.ARCHIVING, State.FAILED)
 ADOPTED = 5.0  # seconds between two looks at a spare that is being adopted
 FETCHED = 15.0  # seconds between two looks at a life whose content is being fetched
 TRIED_AGAIN = DAY  # after an archive that failed
+UNTAKEN = DAY  # how long a start is tried that the cluster, which refuses or is away, does not take
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,10 @@ def _decide_unheld(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step
         case State.PENDING | State.WAKING:
             if obeyed and status.ready:
                 return become(State.RUNNING, now + policy.silence, "ready")
-            # Late is what was tried and is seen not to be ready: for a long time nobody may have looked.
+            # Late is what was tried and is seen not to be ready: for a long time nobody may have looked. Nor has
+            # a start failed that the cluster has not taken, as while it was away.
             tried = lease.attempts > 0 and seen.status is not None and not status.ready
-            limit = policy.start_timeout
+            limit = policy.start_timeout if status.replicas else UNTAKEN
             if lease.archive is not None:  # its content is fetched first, and nobody tells us when it is there
                 limit, again = limit + policy.task, min(again, now + FETCHED)
             if now - lease.since < limit or not tried:

@@ -17,7 +17,7 @@ class Policy:
     * `hard_cap`: hibernated this long after the last beat or proved use, whatever is connected.
     * `retention`: how long a hibernated or failed database keeps its storage.
     * `longest_hold`: how far ahead an owner may hold a lease, which overrides those three.
-    * `start_timeout`: how long a start may take before it counts as failed.
+    * `start_timeout`: how long a start that the cluster has taken may take before it counts as failed.
     * `answer`: what a create_db may take; the plugin hangs up after 20 s.
     * `claim`: how long one look has a lease for itself; `act` (what a look may spend on the
       cluster) is shorter, so that no act outlives its claim.

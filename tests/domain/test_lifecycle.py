@@ -76,11 +76,21 @@ def test_a_wake_that_does_not_succeed_goes_back_to_sleep_with_its_storage():
         pytest.param(0, Status(exists=True), id="nobody has tried it yet"),
         pytest.param(3, None, id="nobody knows how it is"),
         pytest.param(3, replace(SERVING, step=2), id="it serves, by an earlier act"),
+        pytest.param(9, Status(), id="the cluster has not taken it"),
+        pytest.param(9, Status(exists=True, address="10.0.0.1:3306"), id="the cluster has not been told to wake it"),
     ],
 )
 def test_a_start_that_nobody_looked_at_for_long_is_tried_before_it_is_given_up(state, attempts, status):
     step = decide(a_lease(state, attempts=attempts), Seen(status), T0 + POLICY.start_timeout, POLICY)
     assert (step.act, step.result) == (Act.START, state)
+
+
+@pytest.mark.parametrize(("state", "becomes"), [(State.PENDING, State.FAILED), (State.WAKING, State.HIBERNATED)])
+def test_a_start_that_the_cluster_does_not_take_for_a_day_is_given_up(state: State, becomes: State):
+    lease = a_lease(state, attempts=200, reason="no rights")
+    assert decide(lease, Seen(Status()), T0 + DAY - 1, POLICY).result is state
+    step = decide(lease, Seen(Status()), T0 + DAY, POLICY)
+    assert (step.act, step.result) == (Act.STOP, becomes) and step.reason.endswith("within 86400 s: no rights")
 
 
 @pytest.mark.parametrize("beat_ago", [0, MINUTE, POLICY.silence - 1])

@@ -85,10 +85,11 @@ def test_what_is_known_of_a_try_is_written():
 def test_a_start_that_fetches_first_has_longer_and_is_looked_at_more_often():
     lease = a_lease(State.PENDING, archive=STORED, attempts=9, ready_at=None)
     late = T0 + POLICY.start_timeout
-    step = decide(lease, Seen(Status()), late, POLICY)
+    taken = Seen(Status(exists=True, replicas=1))
+    step = decide(lease, taken, late, POLICY)
     assert (step.act, step.due_at) == (Act.START, late + 15)
-    assert decide(lease, Seen(Status()), late + POLICY.task, POLICY).result is State.FAILED
-    assert decide(replace(lease, archive=None), Seen(Status()), late, POLICY).result is State.FAILED
+    assert decide(lease, taken, late + POLICY.task, POLICY).result is State.FAILED
+    assert decide(replace(lease, archive=None), taken, late, POLICY).result is State.FAILED
 
 
 def test_it_says_when_it_is_taken_away():

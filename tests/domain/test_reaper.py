@@ -206,7 +206,7 @@ async def going(rig: Rig) -> None:
 
 
 async def never_ready(rig: Rig) -> None:
-    lease = a_lease(State.PENDING, T0 - HOUR, due_at=T0 - 1, attempts=5, volume="")
+    lease = a_lease(State.PENDING, T0 - 2 * DAY, due_at=T0 - 1, attempts=5, volume="")
     sealed = seal(rig.control.sealer, lease.owner, lease.generation, new_credentials())
     await rig.put(replace(lease, credentials=sealed))
 
