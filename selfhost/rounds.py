@@ -9,9 +9,14 @@ import asyncio
 from collections import OrderedDict
 from typing import Protocol
 
-from selfhost.turns import Contest
+from selfhost.turns import CROWD, Contest
 
-ALONE, CONTESTED = 8, 1  # reads a round, while one tenant comes, and while others do, too
+ALONE = 8  # reads a round while one tenant comes
+CONTESTED, FRESH = 1, 2  # while others do, too: of those who wait, and of tenants of whom nobody does
+# After so many reads of a crowd the loop rests for so many seconds, where others come, too: what they ask for is
+# read by a thread and written by a process, and both need a core and the interpreter that a crowd would take whole.
+BREATH, REST = 4, 0.001
+LITTLE = 4096  # bytes: who has sent more that waits is not listened to meanwhile
 
 
 class Reader(Protocol):
@@ -25,10 +30,12 @@ class Reader(Protocol):
 
 
 class Rounds:
-    """`waiting` of them have sent what was not read yet; they are not listened to meanwhile, so each holds little."""
+    """`waiting` of them have sent what was not read yet; each holds `LITTLE` and one piece at most."""
 
     def __init__(self) -> None:
         self._left = ALONE  # of this round
+        self._fresh = 0  # more of this round, for tenants of whom nobody waits
+        self._crowd = 0  # reads of a crowd since the last rest
         self._begun = False  # whether this round has read anything: then another one follows
         self._contest = Contest()
         self._queues: OrderedDict[str, OrderedDict[Reader, bytes]] = OrderedDict()  # by tenant
@@ -47,10 +54,15 @@ class Rounds:
             self._left -= 1
             reader.read(data)
             return
+        if self._fresh > 0 and reader.tenant not in self._queues:
+            self._fresh -= 1
+            reader.read(data)
+            return
         queue = self._queues.setdefault(reader.tenant, OrderedDict())
-        if reader not in queue:
+        before = queue.get(reader, b"")
+        queue[reader] = before + data
+        if len(before) <= LITTLE < len(before) + len(data):
             reader.pause()
-        queue[reader] = queue.get(reader, b"") + data
 
     def leave(self, reader: Reader) -> None:
         """It is gone, and so is what it has sent."""
@@ -60,8 +72,13 @@ class Rounds:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._begun = True
-        self._left = CONTESTED if self._contest.goes_on(loop.time()) else ALONE
-        loop.call_soon(self._next)
+        contested = self._contest.goes_on(loop.time())
+        self._left, self._fresh = (CONTESTED, FRESH) if contested else (ALONE, 0)
+        if contested and self._crowd >= BREATH:
+            self._crowd = 0
+            loop.call_later(REST, self._next)
+        else:
+            loop.call_soon(self._next)
 
     def _next(self) -> None:
         """The next round: first those who wait, a tenant after the other."""
@@ -74,5 +91,7 @@ class Rounds:
             reader, data = queue.popitem(last=False)
             if queue:
                 self._queues[tenant] = queue  # behind the others
-            reader.resume()
+            self._crowd += len(queue) >= CROWD
+            if len(data) > LITTLE:
+                reader.resume()
             reader.read(data)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import importlib
 import json
 import logging
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from selfhost import interpreter
 from selfhost.errors import CannotStart
 from selfhost.tls import server_context
 from shared.edge import settings, tracing
@@ -45,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         handler.setFormatter(tracing.Formatter(LINE))
         logging.basicConfig(level=level, handlers=[handler])
         options = _options(argv)
-        gc.disable()  # until it listens: what importing makes is no garbage, and to look for it is a fifth of a start
-        with asyncio.Runner(loop_factory=_loop) as runner:
+        with interpreter.shared(), asyncio.Runner(loop_factory=_loop) as runner:
             runner.run(_serve(options))
     except (CannotStart, SettingError) as error:
         _log.debug("not started", exc_info=error)
@@ -54,8 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:  # before there was a handler for it
         return 130
-    finally:
-        gc.enable()
     return 0
 
 
@@ -153,9 +150,7 @@ async def _serve(options: argparse.Namespace) -> None:
     if startup is not None:
         await _begin(startup)
     measured = None
-    # What importing made stays for good, and a full collection that looks through it stalls everybody for 100 ms.
-    gc.freeze()
-    gc.enable()
+    interpreter.serves()
     try:
         measured = await _measured(startup, options)
         host = f"[{options.host}]" if ":" in options.host else options.host

@@ -1,7 +1,6 @@
 """The command: it serves until it is told to stop, or says in one line why it does not."""
 
 import asyncio
-import gc
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from selfhost import interpreter
 from selfhost.server import main
 from tests.selfhost.clients import Connection, Files, get
 from tests.selfhost.conftest import APPS
@@ -280,19 +280,22 @@ def test_a_log_level_that_is_none_is_a_wrong_setting(
 
 FROZEN = """
 import gc
+import sys
 import azure.functions as func
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 @app.route("collector", methods=["GET"])
 async def collector(req: func.HttpRequest) -> str:
-    return repr([gc.get_freeze_count() > 10_000, gc.isenabled(), gc.get_threshold()])
+    return repr([gc.get_freeze_count() > 10_000, gc.isenabled(), gc.get_threshold(), sys.getswitchinterval()])
 """
 
 
-async def test_what_importing_made_is_looked_through_by_no_collection(start: Start, tmp_path: Path) -> None:
+async def test_while_it_serves_the_collector_and_the_loop_keep_nobody_waiting_for_long(
+    start: Start, tmp_path: Path
+) -> None:
     (tmp_path / "function_app.py").write_text(FROZEN)
     (tmp_path / "host.json").write_text('{"version": "2.0"}')
     server = await start(app=tmp_path)
     await server.listening()
     reply = await (await server.connect()).ask(get("/api/collector"))
-    assert reply.body.decode() == repr([True, True, gc.get_threshold()])
+    assert reply.body.decode() == repr([True, True, interpreter.GENERATIONS, interpreter.SWITCH])
     await server.end(signal.SIGTERM)

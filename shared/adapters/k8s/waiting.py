@@ -78,6 +78,10 @@ class Wait:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # A cancelled task holds its frames and they hold this wait: two hundred objects that would go in no other
+            # way than by a collection, for which everybody waits.
+            self._feeds.clear()
+            self._question = None
 
     def _matters(self, pod: Object) -> bool:
         """Whether there is something to judge: the pod serves, or says why it does not."""
