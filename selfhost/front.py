@@ -135,6 +135,11 @@ class Front(web.Server):
             turns.leave(handler)
         super().connection_lost(handler, exc)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody's request is being answered."""
+        return not any(connection.busy for connection in self.clients)
+
     def _room(self) -> int:
         return self.limits.connections - len(self.clients)
 

@@ -151,6 +151,7 @@ async def _serve(options: argparse.Namespace) -> None:
         await _begin(startup)
     measured = None
     interpreter.serves()
+    collecting = asyncio.create_task(interpreter.collects(lambda: all(each.quiet for each in fronts)))
     try:
         measured = await _measured(startup, options)
         host = f"[{options.host}]" if ":" in options.host else options.host
@@ -169,6 +170,7 @@ async def _serve(options: argparse.Namespace) -> None:
         brought = [queues.stop(PATIENCE)] if queues is not None else []
         await asyncio.gather(*(each.stop(PATIENCE) for each in fronts), timers.stop(PATIENCE), *brought)
     finally:
+        collecting.cancel()
         if measured is not None:
             await measured.stop()
         if startup is not None:

@@ -15,8 +15,10 @@ async def test_the_stop_waits_for_requests_in_flight(serve: Serve, echo: ModuleT
     client = await serve()
     busy, idle = await client.connect(), await client.connect()
     assert (await idle.ask(get())).status == 200
+    assert client.front.quiet
     await busy.send(get("/api/stays"))
     await echo.arrived.get()
+    assert not client.front.quiet
     stopping = asyncio.create_task(client.front.stop(patience=30))
     assert await idle.ended() == b""
     with pytest.raises(ConnectionError):

@@ -286,6 +286,13 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 @app.route("collector", methods=["GET"])
 async def collector(req: func.HttpRequest) -> str:
     return repr([gc.get_freeze_count() > 10_000, gc.isenabled(), gc.get_threshold(), sys.getswitchinterval()])
+@app.route("young", methods=["GET"])
+async def young(req: func.HttpRequest) -> str:
+    many = [[] for _ in range(60_000)]
+    return str(gc.get_stats()[1]["collections"])
+@app.route("looked", methods=["GET"])
+async def looked(req: func.HttpRequest) -> str:
+    return str(gc.get_stats()[1]["collections"])
 """
 
 
@@ -298,4 +305,9 @@ async def test_while_it_serves_the_collector_and_the_loop_keep_nobody_waiting_fo
     await server.listening()
     reply = await (await server.connect()).ask(get("/api/collector"))
     assert reply.body.decode() == repr([True, True, interpreter.GENERATIONS, interpreter.SWITCH])
+    connection = await server.connect()
+    before = await connection.ask(get("/api/young"))
+    async with asyncio.timeout(10):  # it looks once a second
+        while (await connection.ask(get("/api/looked"))).body == before.body:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     await server.end(signal.SIGTERM)
