@@ -6,6 +6,7 @@ after COMMIT returned there, and never before.
 """
 
 import asyncio
+import logging
 import os
 import pickle
 import sys
@@ -20,6 +21,8 @@ from shared.adapters.sqlite_file import LeaseFile
 from shared.adapters.sqlite_writes import Transaction
 from shared.domain.errors import StoreUnavailable
 from shared.ports.clock import Clock
+
+log = logging.getLogger("playground.store")
 
 # Seconds from one transaction's begin to the next one's, while more than one write comes at once: fewer and larger ones
 # take two thirds of the processor time at 2,000 beats a second.
@@ -99,11 +102,15 @@ class Writer:
         try:
             return await self._committed([(write.write, write.arguments) for write in batch])
         except (OSError, EOFError) as error:
-            detail = f"{self._file.path}: the process that commits ended or cannot be started ({error})"
-            return [(None, StoreUnavailable(detail, retry_after=5))] * len(batch)
+            why = f"ended or cannot be started ({error})"
+        except Exception:  # whoever waits is told all the same
+            log.exception("what the process that commits answered cannot be read")
+            why = "answered what cannot be read"
+        unavailable = StoreUnavailable(f"{self._file.path}: the process that commits {why}", retry_after=5)
+        return [(None, unavailable)] * len(batch)
 
     async def _committed(self, writes: list[Any]) -> list[Outcome]:
-        """Raises OSError or EOFError, and the next one begins with a new process."""
+        """Whatever it raises, the next one begins with a new process."""
         process = self._process
         if process is None or process.returncode is not None:
             path, environment = os.fspath(self._file.path), {**os.environ, "PYTHONPATH": str(ROOT)}

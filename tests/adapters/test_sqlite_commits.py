@@ -56,14 +56,15 @@ async def test_whoever_waits_for_one_that_ends_is_told_and_the_next_write_starts
 
 
 async def test_one_that_answers_nonsense_is_ended_and_asked_nothing_more(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = store._writer._process
     assert process is not None
     with monkeypatch.context() as patched:
         patched.setattr(sqlite_writer.pickle, "loads", lambda content: 1 / 0)
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match="the process that commits answered what cannot be read"):
             await create(store, numbered(1))
+    assert "ZeroDivisionError" in caplog.text
     await create(store, numbered(2))
     assert committing(store) != process.pid
     assert await process.wait() == -signal.SIGKILL

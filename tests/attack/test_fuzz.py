@@ -30,6 +30,8 @@ from tests.certs import TRUST_DOMAIN, CertificateFactory, Hands
 from tests.http.ways import ROUTED, ROUTES, Served
 from tests.selfhost.clients import Connection
 
+pytestmark = pytest.mark.slow
+
 MODELS: tuple[type[Asked], ...] = (CreateDb, Enrolment, Signing, Wished)
 QUERIES = (Listing, Named, Steered)
 NAMES = (

@@ -12,9 +12,9 @@ from tests.contract.leases import create, numbered
 from tests.samples import T0
 
 # The store in memory keeps leases as this release knows them, so it can hold none that it cannot read.
-COSMOS = pytest.param(cosmos_world, id="cosmos", marks=pytest.mark.slow)
+COSMOS = pytest.param(cosmos_world, id="cosmos")
 SQLITE = pytest.param(sqlite_world, id="sqlite")
-pytestmark = pytest.mark.parametrize("world", [SQLITE, COSMOS], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("world", [SQLITE, COSMOS], indirect=True)]
 BATCH = 200
 READABLE = {numbered(n).owner for n in range(250, 450)}
 NEWER: Any = "moving"

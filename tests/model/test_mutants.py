@@ -15,6 +15,8 @@ from tests.model.pool_mutants import POOL_MUTANTS
 from tests.model.quota_mutants import QUOTA_MUTANTS
 from tests.model.quotas import QuotaMachine
 
+pytestmark = pytest.mark.slow
+
 type Machine = LeaseMachine | CertificateMachine | QuotaMachine
 
 SEARCH = settings(

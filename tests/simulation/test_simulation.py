@@ -37,6 +37,7 @@ print(world.story.digest())
 """
 
 
+@pytest.mark.slow
 def test_a_seed_is_one_story_wherever_it_is_told():
     told = set()
     for hash_seed in ("1", "2"):
