@@ -21,7 +21,7 @@ from tests.model.shares import WatchedStarts
 from tests.model.watched import PROCESS, Process, WorldClock
 from tests.simulation.bounds import RECONCILED, Bounds
 from tests.simulation.parts import KEYS, HeardWire, Lines, Queue, WatchedCluster
-from tests.simulation.shares import INSTANCES, PLACES
+from tests.simulation.shares import INSTANCES
 from tests.simulation.spares import POOLS
 from tests.simulation.troubles import Trouble
 from tests.virtual import VirtualLoop
@@ -54,7 +54,7 @@ class Instances(Bounds, Acts):
         cluster = HeardWire(there, self.lines, name, "cluster")
         leases = Wire(self.store, self.lines, name, "store")
         archives = Wire(MemoryArchives(self.cluster), self.lines, name, "archive")
-        starts = WatchedStarts(PLACES, self.breaks)
+        starts = WatchedStarts(self.places, self.breaks)
         control = Control(leases, cluster, Queue(self), KEYS, clock, self.policy, archives, self.pool, starts)
         self.alive[name] = Process(name, control, RecentBeats(clock))
 

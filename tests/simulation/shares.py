@@ -16,17 +16,21 @@ if TYPE_CHECKING:
     from tests.simulation.parts import SimulatedStore
 
 INSTANCES = 3
-PLACES = Places(total=2, tenant=1)  # of each instance: so few that those who begin together wait for them
+# Users for whom an instance has one place a tenant, and two in all: so few that those who begin together wait for them,
+# and enough for all who come within two hours.
+FOR_ONE = 1000
 WITHOUT = 0.05, 16  # which part of the largest tenant, and how many at least, may have no database
-UNCOUNTED = INSTANCES * PLACES.tenant  # databases that are being made while another one is asked for
 
 
 class Shares(Invariants):
     """Places in an instance are watched by `WatchedStarts`; here it is the number of databases."""
 
     store: "SimulatedStore"
+    tenants: dict[int, str]
 
     def begin_shares(self) -> None:
+        tenant = max(1, len(self.tenants) // FOR_ONE)
+        self.places = Places(total=2 * tenant, tenant=tenant)  # of each instance
         self.refusals: Counter[str] = Counter()  # by what there was too much of
 
     def shared_out(self, policy: Policy, tenants: Iterable[str]) -> Policy:
@@ -50,4 +54,4 @@ class Shares(Invariants):
         """Beyond what it may have, a tenant has no more than was being made when the last was counted."""
         for tenant, has in self.databases().items():
             beyond = has - self.policy.tenant_databases
-            assert beyond <= UNCOUNTED, f"{tenant} has {beyond} databases more than it may"
+            assert beyond <= INSTANCES * self.places.tenant, f"{tenant} has {beyond} databases more than it may"
