@@ -20,7 +20,7 @@ OLDER = 10  # collections of the youngest that are worth one of all the young
 def shared() -> Iterator[None]:
     """Collect nothing until `serves`: what importing makes is no garbage, and to look for it is a fifth of a start.
 
-    All is as it was before when this ends.
+    Threads and the collector do as before when this ends, but for what `serves` took out of all collections.
     """
     before, thresholds = sys.getswitchinterval(), gc.get_threshold()
     gc.disable()

@@ -10,6 +10,7 @@ import pytest
 from shared.adapters.k8s import databases
 from shared.adapters.k8s.waiting import Wait
 from tests.adapters.rig import Rig
+from tests.selfhost.clients import until
 
 
 async def test_a_wait_that_is_over_is_gone_without_a_collection(monkeypatch: pytest.MonkeyPatch):
@@ -25,8 +26,7 @@ async def test_a_wait_that_is_over_is_gone_without_a_collection(monkeypatch: pyt
     try:
         await rig.cluster.start(rig.life, 1)
         waiting = asyncio.create_task(rig.cluster.wait_ready(rig.generation))
-        while not made:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        await until(lambda: made)
         await rig.kubernetes.settle()
         assert (await waiting).ready
         del waiting

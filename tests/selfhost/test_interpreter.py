@@ -45,11 +45,17 @@ def young() -> Iterator[None]:
 
 async def test_the_young_are_looked_through_when_nobody_is_served(young: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(interpreter, "QUIET", 0.001)
-    quiet, asked = False, [0]
+    quiet, asked, looks, get_count = False, [0], [0], gc.get_count
 
     def is_quiet() -> bool:
         asked[0] += 1
         return quiet
+
+    def counted() -> tuple[int, int, int]:
+        looks[0] += 1
+        return get_count()
+
+    monkeypatch.setattr(gc, "get_count", counted)
 
     collecting = asyncio.create_task(collects(is_quiet))
     before = gc.get_stats()[1]["collections"]
@@ -57,7 +63,7 @@ async def test_the_young_are_looked_through_when_nobody_is_served(young: None, m
     assert gc.get_stats()[1]["collections"] == before
     quiet = True
     await until(lambda: gc.get_stats()[1]["collections"] > before)
-    asked[0] = 0
-    await asyncio.sleep(0.01)
+    asked[0] = looks[0] = 0
+    await until(lambda: looks[0] >= 3)
     assert asked[0] == 0 and gc.get_stats()[1]["collections"] == before + 1, "as long as few are young, nobody asks"
     collecting.cancel()
