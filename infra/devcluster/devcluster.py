@@ -30,6 +30,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -97,6 +98,18 @@ def node_ready() -> bool:
 def available(namespace: str, name: str) -> bool:
     found = get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}") or {}
     return bool(found.get("status", {}).get("availableReplicas"))
+
+
+def services_lead() -> bool:
+    """Whether kube-proxy has written its rules since it began; its /healthz says yes before that."""
+    written = re.compile(rb'^kubeproxy_sync_proxy_rules_last_timestamp_seconds\{ip_family="IPv4"\} [1-9]', re.M)
+    connection = http.client.HTTPConnection(current_net().node, configuration.PROXY_METRICS, timeout=2)
+    try:
+        with contextlib.closing(connection):
+            connection.request("GET", "/metrics")
+            return written.search(connection.getresponse().read()) is not None
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def listening(host: str, port: int) -> bool:
@@ -180,6 +193,7 @@ def up(jupyter: bool) -> None:
         apply_addons(net)
         start("netpol")
         wait("node ready", "kubelet", node_ready)
+        wait("services lead to pods", "kube-proxy", services_lead)
         for namespace, name in DEPLOYMENTS:
             wait(f"{name} available", "kubelet", lambda n=namespace, d=name: available(n, d))
         if running and STARTED.read_text() != made_of():

@@ -8,7 +8,8 @@ from tests.cluster_fixture import Devcluster
 
 API_SERVER = "kube-apiserver"
 LOSSES = ((), ("etcd",), (API_SERVER,), ("kubelet",), ("etcd", API_SERVER, "kubelet"))
-CLIENTS = ("kube-controller-manager", "kube-scheduler", "kube-proxy")  # whose watches wait longer after each outage
+# Whose watches wait longer after each outage.
+CLIENTS = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 
 Outage = Callable[[Devcluster], AbstractContextManager[None]]
 
@@ -35,6 +36,16 @@ def cut(devcluster: Devcluster) -> Iterator[None]:
     devcluster.run("cut")
     yield
     devcluster.run("heal")
+
+
+@contextmanager
+def frozen(devcluster: Devcluster, part: str) -> Iterator[None]:
+    """A part does nothing, and goes on where it was."""
+    devcluster.run("kill", part, "STOP")
+    try:
+        yield
+    finally:
+        devcluster.run("kill", part, "CONT")
 
 
 @contextmanager

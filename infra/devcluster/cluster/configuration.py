@@ -13,6 +13,7 @@ from .registry import PORT
 from .settings import CGROUP, IMAGE_PREFIX, IMAGES, NODE_NAME, STATE, Net
 
 PKI = STATE / "pki"
+PROXY_METRICS = 10249  # kube-proxy's port for measurements
 CLIENTS = {  # name: its certificate's CN and O
     "admin": ("admin", "system:masters"),
     "kubelet": (f"system:node:{NODE_NAME}", "system:nodes"),
@@ -297,6 +298,7 @@ def command_lines(net: Net) -> dict[str, list[str]]:
             f"--cluster-cidr={net.pods}",
             f"--hostname-override={NODE_NAME}",
             "--iptables-min-sync-period=200ms",
+            f"--metrics-bind-address={net.node}:{PROXY_METRICS}",
             # The machine's conntrack limits are not ours to change.
             "--conntrack-max-per-core=0",
             "--conntrack-min=0",
