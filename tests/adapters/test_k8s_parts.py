@@ -147,7 +147,7 @@ async def test_a_spare_serves_whom_it_is_given_to_at_once_and_nobody_watches_for
         [found] = rig.kubernetes.find(kind)
         assert found["metadata"]["annotations"][database.OWNER] == "acme/bob", kind
     verbs = [request.verb for request in rig.kubernetes.requests[asked:]]
-    assert "watch" not in verbs and len(verbs) <= 15
+    assert "watch" not in verbs and len(verbs) <= 16
 
 
 async def test_who_read_the_service_before_a_start_renewed_it_is_told_the_address_of_afterwards():

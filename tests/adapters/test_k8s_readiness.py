@@ -34,13 +34,18 @@ def pod(started: bool = True, container: str = "containerd://0123456789abcdef", 
     }
 
 
+def slices(*pods: str, ports: bool = True) -> dict:
+    endpoints = [{"addresses": ["192.0.2.7"], "targetRef": {"kind": "Pod", "uid": uid}} for uid in pods]
+    return {"pg-x-1": {"endpoints": endpoints, "ports": [{"name": "mysql", "port": 3306}] if ports else None}}
+
+
 def complaint(at: str, uid: str = "workload-uid") -> dict:
     involved = {"kind": "StatefulSet", "name": "pg-x", "uid": uid}
     return {"reason": "FailedCreate", "message": "exceeded quota: q", "lastTimestamp": at, "involvedObject": involved}
 
 
 def view(**parts: object) -> View:
-    return View(**({"workload": workload(), "service": service()} | parts))  # type: ignore[arg-type]
+    return View(**({"workload": workload(), "service": service(), "slices": slices("pod-uid")} | parts))  # type: ignore[arg-type]
 
 
 def status(of: View):
@@ -63,6 +68,27 @@ def test_a_pod_on_its_way_out_is_counted_but_not_ready():
 
 def test_a_ready_pod_of_a_stopped_workload_is_not_ready():
     assert not status(view(workload=workload(replicas=0), pods={"pg-x-0": pod()})).ready
+
+
+@pytest.mark.parametrize(
+    "leading",
+    [
+        pytest.param({}, id="nobody said where it leads"),
+        pytest.param({"pg-x-1": {"endpoints": None, "ports": None}}, id="nowhere"),
+        pytest.param(slices("pod-before"), id="to a pod before it"),
+        pytest.param(slices("pod-uid", ports=False), id="to no port"),
+        pytest.param({"pg-x-1": {"endpoints": [{"addresses": ["192.0.2.7"]}], "ports": [{}]}}, id="to no pod"),
+    ],
+)
+def test_a_server_to_which_its_address_does_not_lead_is_not_ready(leading):
+    now = status(view(pods={"pg-x-0": pod()}, slices=leading))
+    assert (now.ready, now.failure) == (False, ""), "it passes by itself"
+    assert now.server == "pod-uid/0123456789ab"
+
+
+def test_a_server_is_ready_whichever_of_its_address_s_slices_leads_to_it():
+    leading = {"pg-x-0": {"endpoints": None, "ports": None}} | slices("another", "pod-uid")
+    assert status(view(pods={"pg-x-0": pod()}, slices=leading)).ready
 
 
 def test_a_new_container_in_the_same_pod_is_another_server():

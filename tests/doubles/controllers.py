@@ -1,7 +1,7 @@
 """Kubernetes' controllers in memory, each as small as what depends on it here.
 
-StatefulSets make and take their pod, kubelet starts and ends it, the garbage collector takes what
-an owner left, and a claim in use stays until no pod uses it.
+StatefulSets make and take their pod, kubelet starts and ends it, Services lead to it, the garbage
+collector takes what an owner left, and a claim in use stays until no pod uses it.
 """
 
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from shared.adapters.k8s.api import Object
 from shared.manifests import database
 from shared.manifests.probe import CALLER
 from shared.manifests.tasks import TASK
-from tests.doubles import tasks
+from tests.doubles import endpoints, tasks
 from tests.doubles.mariadb import Server
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ class Controllers:
 
     `refuse_pods`: what the API server says to a StatefulSet's pod ("" takes it). `waiting`: reason
     and message why a container does not run. `full`: why no node has room. `asleep`: kubelet does
-    nothing, so that pods neither start nor end. `unnoticed`: kubelet
-    has not noticed yet that a server runs. `policies`: network policies are enforced.
+    nothing, so that pods neither start nor end. `unled`: nobody says where Services lead. `unnoticed`:
+    kubelet has not noticed yet that a server runs. `policies`: network policies are enforced.
     `broken_tasks`: why what stores or fetches archives fails.
     `pod_network`: pods reach each other. `node`: the address of the node that pods start on.
     """
@@ -34,6 +34,7 @@ class Controllers:
         self.waiting: tuple[str, str] | None = None
         self.full = ""
         self.asleep = False
+        self.unled = False
         self.unnoticed = False
         self.broken_tasks = ""
         self.policies = True
@@ -48,6 +49,7 @@ class Controllers:
         return (
             any(self._stateful_set(item) for item in self._cluster.find("StatefulSet"))
             or (not self.asleep and any(self._kubelet(item) for item in self._cluster.find("Pod")))
+            or (not self.unled and any(endpoints.lead(self._cluster, item) for item in self._cluster.find("Service")))
             or any(self._garbage(item) for item in list(self._cluster.objects.values()))
             or any(self._protection(item) for item in self._cluster.find("PersistentVolumeClaim"))
         )

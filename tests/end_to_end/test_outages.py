@@ -1,11 +1,14 @@
 """The cluster's own parts stop, die and are cut off: beats are heard all the while, and afterwards all goes on."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
+import pymysql
 import pytest
 
 from tests.end_to_end.conditions import until
-from tests.end_to_end.outages import Outage, cut, killed, stopped
+from tests.end_to_end.outages import Outage, cut, frozen, killed, stopped
 from tests.end_to_end.servers import CLAIM, MINUTE
 
 
@@ -58,6 +61,26 @@ def test_an_outage_puts_nothing_to_sleep_and_who_was_heard_during_it_wakes_after
     server.reap()
     assert server.state(sleeper) == "running"
     assert server.state(silent) == "running", "the first answer only says what was counted until now"
+
+
+def test_an_address_is_answered_when_it_leads_to_the_database_and_no_sooner(server, devcluster, namespace, user):
+    asleep = server.served_again(user)
+    asleep.keep("before")
+    server.look_twice()
+    server.settle(user)
+    generation = server.leases()[user]["generation"]
+    with ThreadPoolExecutor(1) as notebook, ExitStack() as kubelet:
+        kubelet.enter_context(frozen(devcluster, "kubelet"))
+        answer = notebook.submit(server.create_db, user)
+        until(lambda: namespace.pods(generation))
+        with frozen(devcluster, "kube-controller-manager"):
+            kubelet.close()  # it goes on
+            until(lambda: namespace.started(generation), 15)
+            assert not answer.done(), "nobody has said yet where the address leads"
+            with pytest.raises(pymysql.err.OperationalError, match="refused"):
+                asleep.sql("SELECT 1")
+        assert answer.result().status_code == 200
+    assert until(asleep.kept) == ["before"]
 
 
 def test_etcd_is_killed_and_comes_back_with_all_that_was_acknowledged(server, devcluster, namespace, user):

@@ -1,7 +1,9 @@
-"""Where a client reaches a database, read off its Service and its pod."""
+"""Where a client reaches a database, read off its Service, its pod, and where its Service leads."""
+
+from collections.abc import Iterable
 
 from shared.adapters.k8s.api import Object
-from shared.manifests.database import ADDRESS
+from shared.manifests.database import ADDRESS, name
 from shared.manifests.mariadb import PORT, AddressKind
 
 TYPES = {"NodePort": AddressKind.NODE_PORT, "LoadBalancer": AddressKind.LOAD_BALANCER}
@@ -36,6 +38,23 @@ def address(service: Object | None, pod: Object | None, domain: str = "cluster.l
         case AddressKind.LOAD_BALANCER:
             entries = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
             return _join(entries[0].get("ip") or entries[0].get("hostname", ""), PORT)
+
+
+def slices_of(generation: str) -> str:
+    """The labels of the slices that say where the Service of a life leads."""
+    return f"kubernetes.io/service-name={name(generation)}"
+
+
+def led_to(slices: Iterable[Object], pod: Object) -> bool:
+    """Whether they lead to this pod, at a port: without that an address refuses whoever comes.
+
+    They do long before a server is up, unless their controller was away, or a task's pod was there before.
+    """
+    return any(
+        one.get("ports") and endpoint.get("targetRef", {}).get("uid") == pod["metadata"]["uid"]
+        for one in slices
+        for endpoint in one.get("endpoints") or ()
+    )
 
 
 def _join(host: str, port: int) -> str:

@@ -33,6 +33,7 @@ from shared.domain.errors import ClusterUnavailable
 
 PATHS = {
     "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
+    "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
     "Event": "/api/v1/namespaces/{namespace}/events",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
     "PersistentVolumeClaim": "/api/v1/namespaces/{namespace}/persistentvolumeclaims",

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from shared.adapters.k8s.addresses import kind_of
+from shared.adapters.k8s.addresses import kind_of, slices_of
 from shared.adapters.k8s.api import Api, Object, ObjectConflict, ObjectGone, WatchExpired
 from shared.adapters.k8s.evidence import ask
 from shared.adapters.k8s.fences import TRIES, Fences, fence
@@ -129,13 +129,13 @@ class Databases:
         return await self._fences.own("PersistentVolumeClaim", generation) is None
 
     async def status(self, generation: str) -> Status:
-        workload, volume, service, pods = await together(
+        workload, volume, service, (pods, slices) = await together(
             self._fences.own("StatefulSet", generation),
             self._fences.own("PersistentVolumeClaim", generation),
             self._fences.own("Service", generation),
-            everything(self._api, "Pod", self._pods.selector(generation)),
+            self._running(generation),
         )
-        view = View(workload, volume, service, _by_name(pods[0]))
+        view = View(workload, volume, service, slices, pods)
         if workload and workload["spec"].get("replicas") and not view.pods:
             events, _ = await everything(self._api, "Event", fields=f"involvedObject.name={database.name(generation)}")
             view.events = _by_name(events)
@@ -157,8 +157,8 @@ class Databases:
         # was read of that may be older than the step that the StatefulSet has.
         renewed = service is not None and kind_of(service) is self._spec.address
         if renewed and workload is not None and observed(workload):
-            pods, _ = await everything(self._api, "Pod", self._pods.selector(generation))
-            status = self._judge(View(workload, volume, service, _by_name(pods)))
+            pods, slices = await self._running(generation)
+            status = self._judge(View(workload, volume, service, slices, pods))
             if status.ready:
                 return status
         wait = Wait(self._api, self._pods, generation, self._judge, self._patience)
@@ -169,6 +169,14 @@ class Databases:
             made = await self._fences.own("PersistentVolumeClaim", generation)
             status = replace(status, volume=made["metadata"]["uid"] if made else "")
         return status
+
+    async def _running(self, generation: str) -> tuple[dict[str, Object], dict[str, Object]]:
+        """Its pods, and the slices of its Service."""
+        pods, slices = await together(
+            everything(self._api, "Pod", self._pods.selector(generation)),
+            everything(self._api, "EndpointSlice", slices_of(generation)),
+        )
+        return _by_name(pods[0]), _by_name(slices[0])
 
     def _changes(self, service: Object | None) -> bool:
         """Whether the Service is not yet what it will be when its database is ready."""

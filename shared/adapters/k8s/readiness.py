@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.adapters.k8s.addresses import address
+from shared.adapters.k8s.addresses import address, led_to
 from shared.adapters.k8s.api import Object
 from shared.manifests import database
 from shared.manifests.tasks import TASK
@@ -37,6 +37,7 @@ class View:
     workload: Object | None = None
     volume: Object | None = None
     service: Object | None = None
+    slices: Mapping[str, Object] = field(default_factory=dict)
     pods: Mapping[str, Object] = field(default_factory=dict)
     events: Mapping[str, Object] = field(default_factory=dict)
     news: frozenset[str] = frozenset()
@@ -44,7 +45,7 @@ class View:
 
 
 def judge(view: View, domain: str = "cluster.local") -> Status:
-    """The status. Ready needs a controller that knows what is wanted: it then takes no pod away."""
+    """The status. Ready needs a controller that knows what is wanted, which then takes no pod away, and a way to it."""
     pod = standing(view.pods.values())
     status = Status(
         exists=view.workload is not None,
@@ -64,7 +65,8 @@ def judge(view: View, domain: str = "cluster.local") -> Status:
         return replace(status, failure=_refused(view) if not view.pods else "")
     if not started(pod) and (not view.answered or view.answered != server(pod)):
         return replace(status, failure=waiting(pod) or unschedulable(pod))
-    return replace(status, ready=observed(view.workload) and status.address != "", server=server(pod))
+    ready = observed(view.workload) and status.address != "" and led_to(view.slices.values(), pod)
+    return replace(status, ready=ready, server=server(pod))
 
 
 def observed(workload: Object) -> bool:

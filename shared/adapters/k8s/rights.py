@@ -10,6 +10,7 @@ RIGHTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("apps", "statefulsets"): ("get", "list", "watch", "create", "update", "delete"),
     ("", "persistentvolumeclaims"): ("get", "list", "create", "update", "delete"),
     ("", "services"): ("get", "list", "watch", "create", "update", "delete"),
+    ("discovery.k8s.io", "endpointslices"): ("list", "watch"),
     ("", "secrets"): ("get", "create", "delete"),
     ("", "configmaps"): ("create",),
     ("networking.k8s.io", "networkpolicies"): ("get", "create", "update", "delete"),

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
+from shared.adapters.k8s.addresses import slices_of
 from shared.adapters.k8s.api import Api, Object
 from shared.adapters.k8s.pods import Pods
 from shared.adapters.k8s.readiness import View, running, server, standing, started, unschedulable, waiting
@@ -20,8 +21,8 @@ MISSING = 0.5  # seconds that a StatefulSet's controller has to make a pod befor
 class Wait:
     """One wait: the pods of a life are followed until `judge` is content with them.
 
-    Its StatefulSet is read when there is something to judge, and what the cluster says about it when
-    no pod comes: most starts need no watch of their own.
+    Its StatefulSet and where its Service leads are read when there is something to judge, and what the
+    cluster says about it when no pod comes: most starts need no watch of their own.
     `volume` and `service` are as read before; `followed` has the Service followed, too, because a
     balancer's address comes later than the Service. That nobody has room passes by itself where
     nodes are added, so it ends a wait only after `patience` seconds.
@@ -61,7 +62,7 @@ class Wait:
                             self._follow("StatefulSet", "Event")
                             continue
                     elif pod is not None and self._matters(pod):
-                        self._follow("StatefulSet")
+                        self._follow("StatefulSet", "EndpointSlice")
                     if "StatefulSet" in self._seen:
                         status = self._judge(self._view(volume, service))
                         if status.ready:
@@ -97,6 +98,8 @@ class Wait:
             return self._pods.follow(self._generation)
         if kind == "Event":
             return follow(self._api, kind, fields=f"involvedObject.name={self._name}")
+        if kind == "EndpointSlice":
+            return follow(self._api, kind, slices_of(self._generation))
         return follow(self._api, kind, self._pods.selector(self._generation))
 
     def _ask(self, pod: Object) -> None:
@@ -138,10 +141,12 @@ class Wait:
     def _view(self, volume: Object | None, service: Object | None) -> View:
         services = self._seen.get("Service")
         events = self._seen.get("Event") or Seen()
+        slices = self._seen.get("EndpointSlice") or Seen()
         return View(
             workload=self._seen["StatefulSet"].objects.get(self._name),
             volume=volume,
             service=services.objects.get(self._name) if services else service,
+            slices=slices.objects,
             pods=self._seen["Pod"].objects,
             events=events.objects,
             news=frozenset(events.news),
