@@ -25,6 +25,7 @@ TAKEN_BY_TIME = (State.RUNNING, State.HIBERNATED, State.ARCHIVING, State.FAILED)
 ADOPTED = 5.0  # seconds between two looks at a spare that is being adopted
 FETCHED = 15.0  # seconds between two looks at a life whose content is being fetched
 TRIED_AGAIN = DAY  # after an archive that failed
+TURN = 5 * MINUTE  # seconds between two looks at what waits to be stored: many may, and each look asks the cluster
 UNTAKEN = DAY  # how long a start is tried that the cluster, which refuses or is away, does not take
 
 
@@ -205,14 +206,15 @@ def _decide_spare(lease: Lease, seen: Seen, now: float, policy: Policy) -> Step:
 
 def told(lease: Lease, archive: Archive, outcome: Outcome, now: float, policy: Policy) -> Step:
     """What to write of an archive that is being stored, by what is known of it."""
-    failure, due_at = outcome.failure, now
+    state, failure, due_at = State.ARCHIVING, outcome.failure, now
+    if outcome.waits:  # its time begins with its turn
+        return Step(intent=state, result=state, due_at=now + TURN, reason=lease.reason, archive=None)
     if outcome.done:
         archive = replace(archive, sha256=outcome.sha256, size=outcome.size, until=now + policy.kept)
     elif failure or now - archive.at >= policy.task:
         archive = replace(archive, failure=failure or f"it took longer than {policy.task / MINUTE:.0f} min")
     else:
         due_at = now + policy.backoff(lease.attempts)
-    state = State.ARCHIVING
     return Step(intent=state, act=Act.STORE, result=state, due_at=due_at, reason=lease.reason, archive=archive)
 
 

@@ -65,6 +65,10 @@ ARCHIVER_IMAGE = Setting(
     "PLAYGROUND_ARCHIVER_IMAGE", optional(IMAGE), "",
     "the image of the program that does it, built from `infra/images/archiver`; must be set where archives are kept",
 )  # fmt: skip
+ARCHIVES_AT_ONCE = Setting(
+    "PLAYGROUND_ARCHIVES_AT_ONCE", count, "8",
+    "about how many databases are stored at once, each by a pod that asks for what a database asks for; 0: any number",
+)  # fmt: skip
 ARCHIVE_STORAGE = Setting("PLAYGROUND_ARCHIVE_STORAGE", SIZE, "10Gi", "size of the volume on which archives are kept")
 
 TELEMETRY = Setting(

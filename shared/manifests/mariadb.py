@@ -39,8 +39,9 @@ class Spec:
     Quantities are Kubernetes' own (`cpu` is asked for, `cpu_limit` the most it gets; `memory` is
     both). `storage_class` "" is the cluster's default. `client_networks` are the CIDRs that may
     connect. `service_annotations` go onto every Service, for what a cloud wants said there. `archiver` is the
-    image of the program of that name; where archives are kept on a volume, `archive_storage` is its size, and
-    what is older than `archive_days` is removed from it.
+    image of the program of that name, of whose pods about `archives_at_once` store something (0: any number); where
+    archives are kept on a volume, `archive_storage` is its size, and what is older than `archive_days` is removed
+    from it.
     """
 
     image: str
@@ -53,6 +54,7 @@ class Spec:
     address: AddressKind = AddressKind.CLUSTER_IP
     service_annotations: tuple[tuple[str, str], ...] = ()
     archiver: str = ""
+    archives_at_once: int = 0
     archive_storage: str = "10Gi"
     archive_days: int = 31
 

@@ -74,9 +74,13 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is known of a task: `done`, or why it failed; under way otherwise. What was stored is named as in `Task`."""
+    """What is known of a task: `done`, or why it failed; under way otherwise. What was stored is named as in `Task`.
+
+    `waits`: nothing was begun, as as many others as may be are under way.
+    """
 
     done: bool = False
+    waits: bool = False
     failure: str = ""
     sha256: str = ""
     size: int = 0
@@ -118,7 +122,8 @@ class Cluster(Protocol):
     async def store(self, life: Life, step: int, task: Task) -> Outcome:
         """Have a pod, the only one on its volume, store what the volume holds; what is known of that by now.
 
-        Where its server still runs it is stopped first. Raises VolumeGone as `start` does.
+        Where its server still runs it is stopped first. About as many of a control plane's are under way at
+        once as its operator allows; the next one waits. Raises VolumeGone as `start` does.
         """
 
     async def restore(self, life: Life, step: int, task: Task, *, wait: bool) -> Outcome:

@@ -31,6 +31,7 @@ def spec() -> Spec:
         address=AddressKind(settings.ADDRESS.read(env)),
         service_annotations=settings.SERVICE_ANNOTATIONS.read(env),
         archiver=settings.ARCHIVER_IMAGE.read(env),
+        archives_at_once=settings.ARCHIVES_AT_ONCE.read(env),
         archive_storage=settings.ARCHIVE_STORAGE.read(env),
         archive_days=ceil(settings.ARCHIVE_KEPT.read(env) / DAY) + 1,
     )

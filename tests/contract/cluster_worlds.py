@@ -116,8 +116,11 @@ class Port:
     def __init__(self) -> None:
         self.machines = Machines()
 
-    def databases(self, plane: str = "plane-a", address: AddressKind = AddressKind.CLUSTER_IP, **_: Any) -> Cluster:
-        return MemoryCluster(self.machines, plane, address=address, patience=0.01, step=0.001)
+    def databases(self, plane: str = "plane-a", address: AddressKind = AddressKind.CLUSTER_IP,
+                  archives_at_once: int = 0, **_: Any) -> Cluster:  # fmt: skip
+        return MemoryCluster(
+            self.machines, plane, address=address, patience=0.01, step=0.001, archives_at_once=archives_at_once
+        )
 
     async def write(self, status: Status, generation: str, text: str) -> None:
         self.machines.server(generation).execute(text)

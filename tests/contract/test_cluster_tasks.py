@@ -109,3 +109,23 @@ async def test_a_life_whose_volume_is_gone_is_not_stored_as_an_empty_one(world):
     await world.drop_volume(alice.generation)
     with pytest.raises(VolumeGone):
         await cluster.store(replace(alice, volume=status.volume), 3, task(alice))
+
+
+async def test_only_so_many_are_stored_at_once_and_who_begins_with_an_archive_waits_for_none(world):
+    cluster, other = world.databases(archives_at_once=1), world.databases("plane-b", archives_at_once=1)
+    alice, bob, carol, dave = life(), life(), life(), life()
+    for plane, each in ((cluster, alice), (cluster, bob), (other, dave)):
+        await written(world, plane, each)
+    wanted = task(alice)
+    outcome = await stored(world, cluster, alice, 2, wanted)
+    assert outcome.done
+    assert await stored(world, cluster, bob, 2, task(bob)) == Outcome(waits=True)
+    assert await cluster.store(bob, 3, task(bob)) == Outcome(waits=True)
+    assert (await cluster.status(bob.generation)).replicas == 0
+    assert await cluster.store(alice, 3, wanted) == outcome, "its own pod does not keep it from being told"
+    assert (await stored(world, other, dave, 2, task(dave))).done, "another control plane's are not counted"
+    assert (await restored(world, cluster, carol, 1, to_fetch(wanted, outcome))).done
+
+    await cluster.stop(alice.generation, 4)
+    await without_pods(world, cluster, alice.generation)
+    assert (await stored(world, cluster, bob, 4, task(bob))).done

@@ -21,11 +21,12 @@ class MemoryCluster:
     """`ports.cluster.Cluster` for one control plane. It looks every `step` seconds where it waits.
 
     `address` is the kind that a start gives; `patience` is for how long (seconds) nobody may have room for a
-    pod before that ends a wait.
+    pod before that ends a wait, `archives_at_once` how many may be stored at once (0: any number).
     """
 
     def __init__(self, machines: Machines, plane: str = "plane", *, address: AddressKind = AddressKind.CLUSTER_IP,
-                 patience: float = 5.0, step: float = 1.0):  # fmt: skip
+                 patience: float = 5.0, step: float = 1.0, archives_at_once: int = 0):  # fmt: skip
+        self._archives_at_once = archives_at_once
         self._machines, self._plane, self._address = machines, plane, address
         self._patience, self._step = patience, step
 
@@ -76,6 +77,8 @@ class MemoryCluster:
         if found.replicas or found.pod is not None:
             self._machines.scale(found, 0)
             return Outcome()
+        if stores and 0 < self._archives_at_once <= self._machines.storing(self._plane):
+            return Outcome(waits=True)
         found.task, found.stores = task, stores
         self._machines.scale(found, 1)
         return Outcome()

@@ -135,6 +135,11 @@ class Machines:
         found = self.workloads.get(generation)
         return found.replicas if found else 0
 
+    def storing(self, plane: str) -> int:
+        """How many pods of a control plane store something, or have done so and still stand."""
+        return sum(w.replicas > 0 and w.task is not None and w.stores and w.volume.plane == plane
+                   for w in self.workloads.values())  # fmt: skip
+
     def wanted(self, owner: Owner) -> list[Life]:
         """The lives of this owner that want a pod."""
         return [self.volumes[generation].life for generation in sorted(self._wanted[owner])]

@@ -33,6 +33,7 @@ class Tasks:
         self._parts = parts
         self._pods = pods
         self._spec = spec
+        self._beginning = asyncio.Lock()
 
     async def store(self, life: Life, step: int, task: Task) -> Outcome:
         workload = await self._fences.own("StatefulSet", life.generation)
@@ -86,6 +87,22 @@ class Tasks:
         if wanted or pods or (workload is not None and not settled(workload)):
             await self._fences.change(life.generation, step, lambda found: scaled(found, 0), workload)
             return Outcome()
+        if job.kind is Kind.RESTORE:
+            return await self._begin(life, step, job, volume, workload)
+        async with self._beginning:  # whoever comes next counts this one's pod, or is all but too early for that
+            if await self._full():
+                return Outcome(waits=True)
+            return await self._begin(life, step, job, volume, workload)
+
+    async def _full(self) -> bool:
+        """Whether as many pods store something as may."""
+        most = self._spec.archives_at_once
+        if not most:
+            return False
+        storing = f"{database.PLANE}={self._fences.plane},{TASK}={Kind.STORE}"
+        return len((await self._api.page("Pod", storing, limit=most)).items) >= most
+
+    async def _begin(self, life: Life, step: int, job: Job, volume: str, workload: Object | None) -> Outcome:
         await self.drop_secret(life.generation, workload)  # an earlier task's
         plane = self._fences.plane
         made = await self._parts.provide(life, volume, step, workload)
