@@ -126,12 +126,12 @@ async def test_it_has_the_serial_and_the_dates_that_were_asked_for(world: World,
     assert (leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()) == (NOW + 7, NOW + 60)
 
 
-HOLDERS = {"p256": HOLDER, "p384": ec.generate_private_key(ec.SECP384R1()), "rsa": rsa_key(2048)}
+HOLDERS = {"p256": HOLDER, "p384": ec.generate_private_key(ec.SECP384R1()), "rsa": None}
 
 
 @pytest.mark.parametrize("kind", HOLDERS)
 async def test_it_is_for_the_key_that_was_given_and_no_ca(world: World, kind: str) -> None:
-    key = HOLDERS[kind]
+    key = HOLDERS[kind] or rsa_key(2048)
     leaf = await world.issue(to_issue(), key=key)
     assert leaf.public_key() == key.public_key()
     found = {type(each.value): each.value for each in leaf.extensions}
