@@ -122,6 +122,7 @@ async def normalised(called: Called, owner: Owner) -> dict[str, Any]:
         item["metadata"] = {key: item["metadata"].get(key) for key in ("name", "labels", "annotations")}
         item.get("spec", {}).pop("clusterIP", None)
         item.pop("status", None)
+        item.pop("endpoints", None)
         if kind == "Secret":
             item["stringData"] = sorted(item["stringData"])
         objects[kind] = json.loads(json.dumps(item).replace(lease.generation, "GENERATION"))

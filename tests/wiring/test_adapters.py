@@ -107,7 +107,7 @@ async def test_a_posted_look_is_done_here_only_if_the_cluster_is_used_here(
 
 
 def test_what_databases_are_made_like_by_default():
-    default = Spec(image="docker.io/library/mariadb:10.11", cpu_limit="1", storage="1Gi")
+    default = Spec(image="docker.io/library/mariadb:10.11", cpu_limit="1", storage="1Gi", archives_at_once=8)
     assert cluster.spec() == default
 
 
@@ -121,6 +121,7 @@ def test_what_databases_are_made_like_by_default():
         ("PLAYGROUND_STORAGE_CLASS", "managed-csi", "storage_class", "managed-csi"),
         ("PLAYGROUND_CLIENT_NETWORKS", "10.0.0.0/8, 192.0.2.1", "client_networks", ("10.0.0.0/8", "192.0.2.1/32")),
         ("PLAYGROUND_ADDRESS", "node-port", "address", AddressKind.NODE_PORT),
+        ("PLAYGROUND_ARCHIVES_AT_ONCE", "3", "archives_at_once", 3),
         ("PLAYGROUND_SERVICE_ANNOTATIONS", '{"b": "2", "a": ""}', "service_annotations", (("a", ""), ("b", "2"))),
     ],
 )
