@@ -16,6 +16,7 @@ from shared.domain.hearing import Hearing, to_value
 from shared.domain.identity import Principal, Role
 from shared.domain.leases import Lease, Owner
 from shared.domain.policy import Policy
+from shared.edge import refusing
 from shared.manifests.mariadb import Spec
 from shared.ports.clock import Clock
 from shared.ports.leases import Record
@@ -111,6 +112,7 @@ class World:
         looks.looks.set(self.looks)
         sealing.sealer.set(KeyRing.parse(self.key))
         policies.policy.set(self.policy)
+        refusing.told = refusals.count  # as when the app is loaded, which a test that calls functions may never do
 
     async def hear(self) -> None:
         """The canary has been heard until now, without a gap."""
