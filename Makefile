@@ -12,7 +12,7 @@ test: venv  ## everything that proves it, on the development cluster
 	@MODEL_EXAMPLES=5200 $(PYTHON) -m pytest -n 2 tests infra/devcluster/tests
 
 test-fast: venv  ## what needs no cluster
-	@MODEL_EXAMPLES=40 $(PYTHON) -m pytest -n 3 tests -m "not cluster and not slow"
+	@MODEL_EXAMPLES=40 $(PYTHON) -m pytest -n 3 tests -m "not cluster and not slow" --ignore tests/cluster --ignore tests/end_to_end
 
 soak: venv  ## hours of it: 100,000 stories of the model, and a month of 10,000 simulated users
 	@MODEL_EXAMPLES=100000 SIMULATED_USERS=10000 $(PYTHON) -m pytest -n 2 tests/model tests/simulation

@@ -22,6 +22,7 @@ PROBE = "playground.probe"
 END = 15  # lines of a log that are shown
 WARNINGS = 5  # of them that are shown
 NEWS = 0.5  # seconds between two looks into the log
+MOMENT = 1.0  # seconds in which a server that was cut off is seen to have ended
 
 
 class Child:
@@ -69,7 +70,7 @@ class Child:
     async def explain(self, problem: CannotStart) -> CannotStart:
         """The problem that somebody had with it, and what its log says of that; or its death, which explains it."""
         try:
-            async with asyncio.timeout(1):  # its end may come a moment after that of its connections
+            async with asyncio.timeout(MOMENT):  # its end may come a moment after that of its connections
                 code = await self.process.wait()
         except TimeoutError:
             warned = dict.fromkeys(text for _, text in complaints_in(self._said()))

@@ -216,6 +216,7 @@ async def test_a_signature_by_another_key_is_none(vault: KeyVault, key: VaultKey
 # A vault that hangs
 
 
+@pytest.mark.slow
 async def test_who_opens_a_key_waits_for_no_answer_that_never_comes(
     vault: KeyVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ async def test_a_watch_that_breaks_is_unavailable():
             await anext(watch)
 
 
+@pytest.mark.slow
 async def test_watches_take_no_connection_from_short_requests():
     async def handler(request: web.Request) -> web.StreamResponse:
         if "watch" not in request.query:

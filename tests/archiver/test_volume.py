@@ -17,6 +17,8 @@ from archiver.sealed import HEADER, Counted, Outcome, seal, size_of, unseal
 from archiver.settings import Settings
 from tests.archiver.program import CONTEXT, KEY, MIB, Pod
 
+pytestmark = pytest.mark.slow  # most run the program, a process each
+
 DUMP = os.urandom(3 * MIB + 17)
 OTHER_KEY = "A" * 43 + "="
 

@@ -33,6 +33,7 @@ def test_there_are_as_many_as_is_said():
     assert min(Counter(case.group for case in CASES).values()) >= 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 async def test_each_is_refused_and_nothing_comes_of_it(served: Served, group: str, caplog: pytest.LogCaptureFixture):
     await served.create_db("alice")

@@ -39,6 +39,7 @@ async def trickle(connection: Connection, begin: bytes, endless: bytes) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", SLOW)
 async def test_fifty_who_send_byte_by_byte_are_cut_off_and_others_served(
     serve: Serve,
@@ -77,6 +78,7 @@ async def test_a_head_of_64_kib_ends_its_connection(serve: Serve):
     await until(lambda: not client.front.clients)
 
 
+@pytest.mark.slow
 async def test_who_reads_nothing_is_cut_off_through_tls_too(serve: Serve, caplog: pytest.LogCaptureFixture):
     """Once it is idle: what TLS has taken is out of the front's sight, and every answer of ours is small."""
     client = await serve(keep_alive=0.5)

@@ -75,7 +75,7 @@ WORLDS: dict[str, Callable[[Path], AbstractAsyncContextManager[World]]] = {
 }
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name == "file-rsa")) for name in WORLDS])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     async with WORLDS[request.param](tmp_path) as opened:
         yield opened

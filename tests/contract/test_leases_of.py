@@ -59,6 +59,7 @@ async def test_a_tenants_leases_are_its_own_and_no_neighbours(store: Store, limi
         assert in_order(await pages(store, tenant, limit)) == in_order(expected)
 
 
+@pytest.mark.slow
 @odd
 @given(user=names, other=names)
 async def test_whatever_an_owner_is_called_its_leases_are_found(store: Store, user: str, other: str) -> None:

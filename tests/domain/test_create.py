@@ -260,6 +260,7 @@ async def test_conflicts_without_end_are_given_up_when_the_answer_is_due():
     assert rig.calls["replace"] < 500, "it pauses between its tries"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asleep", [False, True], ids=["first life", "asleep"])
 @virtual
 async def test_whoever_makes_it_may_die_at_any_moment_and_the_next_call_goes_on(asleep: bool):

@@ -274,6 +274,7 @@ async def test_nobody_holds_more_than_twenty(desk: Desk) -> None:
     assert await enrolment.renew(desk.issuing, caller, OTHER)
 
 
+@pytest.mark.slow
 async def test_nobody_fills_the_store_by_renewing_and_revoking(desk: Desk) -> None:
     caller = await enrolled(desk)
     with pytest.raises(NotAllowed, match="issued and revoked"):

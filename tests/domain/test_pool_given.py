@@ -194,6 +194,7 @@ async def deaths(rig: Rig) -> int:
     return rig.awaits - before
 
 
+@pytest.mark.slow
 @virtual
 async def test_whoever_gives_a_spare_away_may_die_at_any_await_and_everything_comes_right():
     count = await deaths(await filled(1))

@@ -60,6 +60,7 @@ async def test_a_real_storm_through_tls_costs_no_more(alone: Alone):
     assert (await alone.calls() - before)["beat"] <= 1 + (loop.time() - began) // 30
 
 
+@pytest.mark.slow
 async def test_one_who_hangs_up_does_not_undo_the_others_beat(near: Called):
     await near.create_db("alice")
     near.world.clock.turn(60)
@@ -79,6 +80,7 @@ async def test_one_who_hangs_up_does_not_undo_the_others_beat(near: Called):
     assert (await near.world.lease(ALICE)).beat_at == near.world.clock.now()
 
 
+@pytest.mark.slow
 async def test_even_if_all_hang_up_the_beat_is_written(called: Called):
     await called.create_db("alice")
     called.world.clock.turn(60)

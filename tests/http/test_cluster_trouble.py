@@ -20,6 +20,7 @@ WHY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", WHY)
 async def test_the_reason_is_in_the_answer_and_the_next_call_goes_on(way: Way, trouble: str):
     await way.strike(trouble)
@@ -78,6 +79,7 @@ async def test_who_has_a_database_is_told_so_without_asking_the_cluster(way: Way
     assert (await way.state())["asked of the cluster"] == asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["the cluster hangs", "pods never start"])
 async def test_an_answer_comes_in_time_whatever_hangs(way: Way, trouble: str):
     await way.hurry(0.5)

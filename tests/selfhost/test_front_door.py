@@ -105,6 +105,7 @@ async def test_who_waits_counts_as_a_connection(serve: Serve) -> None:
     assert client.front.listener.refused == 1
 
 
+@pytest.mark.slow
 async def test_a_stop_waits_for_nobody_at_the_door(serve: Serve, echo: ModuleType) -> None:
     client = await serve(handshakes=ONE)
     connections = [await silent(client) for _ in range(3)]

@@ -123,6 +123,7 @@ async def test_a_request_that_trickles_is_ended(serve: Serve) -> None:
     assert ended.result() == b""
 
 
+@pytest.mark.slow
 async def test_the_second_request_of_a_connection_has_no_more_time_than_the_first(serve: Serve) -> None:
     connection = await (await serve(request=0.7)).connect()
     assert (await connection.ask(get())).status == 200
@@ -130,6 +131,7 @@ async def test_the_second_request_of_a_connection_has_no_more_time_than_the_firs
     assert await connection.ended() == b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raw", [get("/api/stays"), CREATE.replace(b"any", b"stays")], ids=["GET", "POST"])
 async def test_a_function_may_take_longer_than_a_request(serve: Serve, echo: ModuleType, raw: bytes) -> None:
     client = await serve(request=0.7)
@@ -141,6 +143,7 @@ async def test_a_function_may_take_longer_than_a_request(serve: Serve, echo: Mod
     assert (await slow.reply()).body == b"ended"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "raw", [get(), CREATE, PUT, CREATE.replace(b"any", b"nowhere")], ids=["200", "POST", "405", "404"]
 )
@@ -202,6 +205,7 @@ async def test_without_files_for_more_clients_those_who_wait_are_served_later(
     assert caplog.records[0].getMessage() == "no client can be accepted for 0 s: Too many open files"
 
 
+@pytest.mark.slow
 async def test_two_hundred_clients_are_served_side_by_side(serve: Serve) -> None:
     client = await serve()
 
@@ -216,6 +220,7 @@ async def test_two_hundred_clients_are_served_side_by_side(serve: Serve) -> None
     assert client.front.listener.bad_handshakes == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05junk!", b"\x00" * 100, b""])
 async def test_a_bad_handshake_is_counted_and_hardly_mentioned(
     serve: Serve, junk: bytes, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]

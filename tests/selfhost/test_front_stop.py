@@ -51,6 +51,7 @@ async def test_the_stop_does_not_wait_for_ever(serve: Serve, echo: ModuleType) -
     assert await connection.ended() == b""
 
 
+@pytest.mark.slow
 async def test_the_stop_does_not_wait_for_who_says_nothing(serve: Serve) -> None:
     client = await serve()
     silent, no_tls = await client.connect(), await client.open(None)

@@ -91,6 +91,7 @@ def numbers(text: str, low: int, high: int) -> set[int]:
     return found
 
 
+@pytest.mark.slow
 @given(expressions(), st.integers(1_700_000_000, 1_900_000_000))
 @example("0 0 0 13 * 5", 1_775_000_000)
 def test_the_next_tick_is_the_first_instant_that_fits_every_field(expression: str, when: int) -> None:

@@ -76,6 +76,7 @@ def play(files: Files, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         """There is none to prepare."""
 
     monkeypatch.setattr(run, "prepare_cluster", no_cluster)
+    monkeypatch.setattr(child, "MOMENT", 0.2)
     monkeypatch.setenv("SOURCE", f"mysql://u:s3cret@tcp(127.0.0.1:{port + 1 if port < 65535 else 1})/?a=0")
 
     async def play(played: str = "", begun: str = "") -> int:

@@ -141,6 +141,7 @@ async def test_a_second_signal_ends_it_at_once(start: Start, tmp_path: Path) -> 
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 async def test_its_timers_fire_and_outlive_a_failure(start: Start) -> None:
     server = await start("--port=0", "--timer_jitter=0", ECHO_SCHEDULE="* * * * * *", ECHO_TICK="fails")
     await server.listening()
@@ -296,6 +297,7 @@ async def looked(req: func.HttpRequest) -> str:
 """
 
 
+@pytest.mark.slow
 async def test_while_it_serves_the_collector_and_the_loop_keep_nobody_waiting_for_long(
     start: Start, tmp_path: Path
 ) -> None:
