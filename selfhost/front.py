@@ -9,6 +9,7 @@ import asyncio
 import functools
 import logging
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -19,7 +20,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from selfhost.answers import FunctionResponse, problem
 from selfhost.connections import Connection
 from selfhost.errors import FunctionFailed
-from selfhost.listener import Listener
+from selfhost.listener import Listener, source_of
 from selfhost.memory import Memory
 from selfhost.rounds import Rounds
 from selfhost.routes import Routes
@@ -56,6 +57,7 @@ class Limits:
     body: int = 64 * 1024
     head: int = 16 * 1024
     connections: int = 8192
+    of_source: int = 0  # of those, as many as one source may have (0: all)
     request: float = 15  # from a request's first byte to its last
     keep_alive: float = 75
     handshake: float = 10
@@ -85,7 +87,8 @@ class Front(web.Server):
         self._routes = Routes((trigger for trigger in runtime.http if serves(trigger.name)), prefix)
         self._scheme = "https://" if tls else "http://"
         self._stopping = False
-        self.clients: set[Connection] = set()
+        self.clients: dict[Connection, str] = {}  # whence they are
+        self._of_source: Counter[str] = Counter()
         self.rounds = Rounds()
         self.beats, self.turns = Turns(self.limits.beats), Turns(self.limits.turns)
         self.listener = Listener(self, self._room, tls, self.limits.handshake, Turns(self.limits.handshakes))
@@ -126,11 +129,17 @@ class Front(web.Server):
             self._watch.cancel()
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        self.clients.add(cast(Connection, handler))
+        peer = transport.get_extra_info("peername")  # None: it has gone already
+        source = self.clients[cast(Connection, handler)] = source_of(peer[0]) if peer else ""
+        self._of_source[source] += 1
         super().connection_made(handler, transport)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        self.clients.discard(cast(Connection, handler))
+        source = self.clients.pop(cast(Connection, handler), None)
+        if source is not None:
+            self._of_source[source] -= 1
+            if not self._of_source[source]:
+                del self._of_source[source]
         for turns in (self.beats, self.turns):
             turns.leave(handler)
         super().connection_lost(handler, exc)
@@ -140,8 +149,9 @@ class Front(web.Server):
         """Whether nobody's request is being answered."""
         return not any(connection.busy for connection in self.clients)
 
-    def _room(self) -> int:
-        return self.limits.connections - len(self.clients)
+    def _room(self, source: str) -> tuple[int, int]:
+        most = self.limits.connections
+        return most - len(self.clients), (self.limits.of_source or most) - self._of_source[source]
 
     async def _close_overdue(self) -> None:
         loop, memory = asyncio.get_running_loop(), Memory()

@@ -12,7 +12,9 @@ import logging
 import socket
 import ssl
 import struct
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address
 
 from selfhost.errors import CannotStart
@@ -34,12 +36,15 @@ class Listener:
     def __init__(
         self,
         protocol: Callable[[], asyncio.Protocol],
-        room: Callable[[], int],
+        room: Callable[[str], tuple[int, int]],
         tls: ssl.SSLContext | None,
         handshake_timeout: float,
         turns: Turns,
     ) -> None:
-        """`room()` says how many connections more may be open, not counting handshakes; `turns` are of those."""
+        """`room(source)` says how many connections more may be open, of all and of it, not counting handshakes.
+
+        `turns` are of those.
+        """
         self._protocol = protocol
         self._room = room
         self._tls = tls
@@ -48,6 +53,7 @@ class Listener:
         self._turns = turns
         self._socket: socket.socket | None = None
         self.handshakes: set[asyncio.Task[None]] = set()  # under way, and waiting to be
+        self._at_door: Counter[str] = Counter()  # the same, by source
         self.refused = self.late = self.bad_handshakes = 0
 
     @property
@@ -93,11 +99,12 @@ class Listener:
                 if error.errno in _FULL:
                     self._pause(error)
                 return
-            if self._room() <= len(self.handshakes):
+            source = source_of(address[0])
+            of_all, of_source = self._room(source)
+            if of_all <= len(self.handshakes) or of_source <= self._at_door[source]:
                 self.refused += 1
                 client.close()
                 continue
-            source = source_of(address[0])
             begun = self._turns.begin(client, source)
             if not begun and self._turns.crowded(source):
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -105,7 +112,8 @@ class Listener:
                 continue
             task = asyncio.get_running_loop().create_task(self._admit(client, source, begun))
             self.handshakes.add(task)
-            task.add_done_callback(self.handshakes.discard)
+            self._at_door[source] += 1
+            task.add_done_callback(partial(self._admitted, source))
 
     async def _admit(self, client: socket.socket, source: str, begun: bool) -> None:
         client.setblocking(False)
@@ -134,6 +142,12 @@ class Listener:
             client.close()
         finally:
             self._turns.end(client)
+
+    def _admitted(self, source: str, task: asyncio.Task[None]) -> None:
+        self.handshakes.discard(task)
+        self._at_door[source] -= 1
+        if not self._at_door[source]:
+            del self._at_door[source]
 
     def _pause(self, error: OSError) -> None:
         """Out of file descriptors or memory: the socket stays readable, so look away for a while."""

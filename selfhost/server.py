@@ -30,6 +30,9 @@ PATIENCE = 25.0
 STRANGERS = 256
 """Connections that the open listener holds at most: nobody who belongs here waits behind who does not."""
 
+SHARE = 64
+"""Of those, as many as one source may have: it takes several to keep everybody from enrolling."""
+
 UNDER_TLS = "Fatal error on SSL protocol"  # uvloop's words
 
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -143,7 +146,7 @@ async def _serve(options: argparse.Namespace) -> None:
     front = Front(runtime, tls, prefix, Limits(connections=room), lambda name: name not in for_all)
     fronts = [front]
     if open_tls is not None:
-        strangers = Limits(connections=min(STRANGERS, room))
+        strangers = Limits(connections=min(STRANGERS, room), of_source=SHARE)
         fronts.insert(0, Front(runtime, open_tls, prefix, strangers, lambda name: name in for_all | anywhere))
     timers = Timers(runtime, jitter=options.timer_jitter)
     queues = _queues(runtime, app_dir)

@@ -1,5 +1,6 @@
 """The description of the API: current, valid, there for everybody; and a reply that differs from it is found."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from copy import deepcopy
@@ -11,6 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 from scripts import openapi
+from selfhost.server import SHARE
 from shared.edge import problems
 from tests.http import documented
 from tests.http.alone import Alone
@@ -94,6 +96,20 @@ async def test_both_listeners_of_a_server_have_it(alone: Alone):
     process = alone.processes["show_openapi"]
     for port, by in ((process.port, alone.people.user("alice")), (process.open_port, None)):
         assert (await over_tls(port, alone.people, raw("GET", "/openapi.json", b"", ()), by)).json() == DOCUMENT
+
+
+@pytest.mark.slow
+async def test_one_address_fills_no_listener_that_is_open_to_all(alone: Alone):
+    port, stranger = alone.processes["show_openapi"].open_port, ("127.0.0.3", 0)
+    held = [await asyncio.open_connection("127.0.0.1", port, local_addr=stranger) for _ in range(SHARE + 1)]
+    try:
+        async with asyncio.timeout(5):  # those that it has stand at the door for longer
+            assert await held[-1][0].read() == b""
+        answer = await over_tls(port, alone.people, raw("GET", "/openapi.json", b"", ()), None)
+        assert answer.json() == DOCUMENT
+    finally:
+        for _, writer in held:
+            writer.transport.abort()
 
 
 async def test_who_has_it_already_is_not_sent_it_again(way: Way):

@@ -105,6 +105,54 @@ async def test_who_waits_counts_as_a_connection(serve: Serve) -> None:
     assert client.front.listener.refused == 1
 
 
+async def from_another(client: Client) -> Connection:
+    """Connected from another address than all the others."""
+    context = client.context()
+    context.check_hostname = False
+    connection = Connection(
+        *await asyncio.open_connection("127.0.0.1", client.port, ssl=context, server_hostname="", local_addr=ANOTHER)
+    )
+    client._opened.append(connection)
+    return connection
+
+
+async def test_one_source_has_its_share_of_the_connections_and_no_more(serve: Serve) -> None:
+    client = await serve(connections=4, of_source=2)
+    ours = [await client.connect() for _ in range(2)]
+    with pytest.raises(ConnectionError):
+        await client.connect()
+    others = await from_another(client)
+    assert (await others.ask(get())).status == 200
+    assert client.front.listener.refused == 1
+    ours[0].writer.close()
+    await until(lambda: len(client.front.clients) == 2)
+    assert (await (await client.connect()).ask(get())).status == 200
+    assert client.front.listener.refused == 1
+
+
+async def test_who_stands_at_the_door_counts_for_its_source(serve: Serve) -> None:
+    client = await serve(handshakes=Rules(9, 9, 99, 1000.0), connections=9, of_source=2)
+    standing = [await silent(client) for _ in range(2)]
+    await until(lambda: len(client.front.listener.handshakes) == 2)
+    assert await (await silent(client)).ended() == b""
+    await silent(client, ANOTHER)
+    await until(lambda: len(client.front.listener.handshakes) == 3)
+    assert client.front.listener.refused == 1
+    standing[0].writer.transport.abort()
+    await until(lambda: len(client.front.listener.handshakes) == 2)
+    assert (await client.ask(get())).status == 200
+
+
+async def test_nothing_is_kept_of_a_source_that_has_gone(serve: Serve) -> None:
+    client = await serve(of_source=2)
+    connections = [await client.connect(), await silent(client)]
+    assert (await connections[0].ask(get())).status == 200
+    for connection in connections:
+        connection.writer.transport.abort()
+    await until(lambda: not client.front.clients and not client.front.listener.handshakes)
+    assert not client.front._of_source and not client.front.listener._at_door
+
+
 @pytest.mark.slow
 async def test_a_stop_waits_for_nobody_at_the_door(serve: Serve, echo: ModuleType) -> None:
     client = await serve(handshakes=ONE)
