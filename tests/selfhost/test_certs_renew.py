@@ -18,7 +18,7 @@ from selfhost.api_client import NoAnswer
 from selfhost.cli import app
 from selfhost.enrolling import enroll
 from selfhost.renewing import Renewed, renew
-from shared.domain.policy import DAY
+from shared.domain.policy import CLOCK_SKEW, DAY
 from tests.selfhost.enrolled import clean_place
 from tests.selfhost.issuer import Issuer, issuer
 
@@ -187,6 +187,7 @@ def test_what_has_ended_is_removed_and_nothing_else(alice: Issuer):
     first = pair()
     (USUAL / "alice+notes.crt").write_text("mine")
     (USUAL / "bob+1.crt").write_bytes(Path(first[0]).read_bytes())
+    (USUAL / "alice+copy.crt").write_bytes(Path(first[0]).read_bytes())
     alice.clock.turn(29 * DAY)
     renew({}, None, now(alice))
     second = pair()
@@ -195,8 +196,31 @@ def test_what_has_ended_is_removed_and_nothing_else(alice: Issuer):
     renew({}, None, now(alice))
     assert not any(Path(file).exists() for file in first)
     assert all(Path(file).exists() for file in (*second, *pair()))
-    for name in ("alice.crt", "alice.key", "alice+notes.crt", "bob+1.crt"):
+    for name in ("alice.crt", "alice.key", "alice+notes.crt", "alice+copy.crt", "bob+1.crt"):
         assert (USUAL / name).exists()
+
+
+def test_what_ends_by_a_clock_that_may_be_fast_is_not_removed_yet(alice: Issuer):
+    printed(cli())
+    first, ends = pair(), leaf().not_valid_after_utc.timestamp()
+    alice.clock.turn(29 * DAY)
+    renew({}, None, now(alice))
+    for at, there in ((ends + CLOCK_SKEW, True), (ends + CLOCK_SKEW + 1, False)):
+        alice.clock.turn(at - now(alice))
+        renew({}, None, now(alice))
+        assert {Path(file).exists() for file in first} == {there}
+
+
+def test_after_a_run_that_died_at_its_very_end_the_next_certificate_has_a_key_of_its_own(
+    alice: Issuer, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(safely, "remove", lambda file: None)
+        printed(cli())
+    before = leaf().public_key()
+    printed(cli())
+    assert leaf().public_key() != before
+    assert not list(USUAL.glob(".*"))
 
 
 def test_settings_elsewhere_and_behind_a_link_are_switched_where_they_are(giving: Issuer, tmp_path: Path):

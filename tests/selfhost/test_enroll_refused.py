@@ -156,6 +156,15 @@ def test_a_file_of_the_same_name_is_told_before_anything_is_changed(enroll: Enro
     assert names() == COMPLETE
 
 
+def test_a_ca_that_came_while_an_enrolment_waited_to_go_on_is_not_replaced(enroll: Enroll, giving: Issuer):
+    token, giving.lost = giving.invite(), 1
+    refused(enroll(token), 3)
+    (USUAL / "ca.crt").write_text("somebody's")
+    said = refused(enroll(token))
+    assert said == f"{(USUAL / 'ca.crt').absolute()} is somebody else's: move it away, then run this again as it was"
+    assert names() == {KEY, "ca.crt"} and (USUAL / "ca.crt").read_text() == "somebody's"
+
+
 def test_a_key_of_an_enrolment_that_cannot_be_read_is_named(enroll: Enroll, giving: Issuer):
     USUAL.mkdir()
     (USUAL / KEY).write_text("no key")
