@@ -55,7 +55,8 @@ def lost(devcluster: Devcluster, parts: tuple[str, ...]) -> Iterator[None]:
         devcluster.run("kill", part)
     yield
     for client in CLIENTS:
-        devcluster.run("kill", client)
+        if client not in parts:
+            devcluster.run("kill", client)
     devcluster.run("up")
 
 
