@@ -1,12 +1,16 @@
-"""Many databases whose retention ends together are stored a few at a time, and lose nothing while they wait."""
+"""Many databases whose retention ends together are stored a few at a time; what is stored or fetched is waited for."""
 
 from dataclasses import replace
 
+import pytest
+
 from shared.adapters.k8s.databases import Databases
 from shared.domain import databases
+from shared.domain.errors import NotReady
 from shared.domain.hearing import Hearing
 from shared.domain.identity import Principal, Role
 from shared.domain.leases import Owner, State
+from shared.domain.look import look_now
 from shared.domain.policy import HOUR, MINUTE, Policy
 from shared.domain.reaper import reap
 from shared.domain.steering import target
@@ -122,3 +126,25 @@ async def test_what_its_owner_ended_waits_for_its_turn_as_well():
     await rig.for_a_while(15 * MINUTE)
     assert rig.states_of(2) == [State.RELEASED] * 2 and rig.most == 1
     assert len(rig.kubernetes.archives) == 2
+
+
+@virtual
+async def test_no_server_is_started_before_what_it_begins_with_is_there():
+    rig = Narrow(1)
+    alice = OWNERS[0]
+    await rig.asleep(alice)
+    await rig.for_a_while(10 * MINUTE)
+    assert rig.lease(alice).state is State.RELEASED
+    rig.kubernetes.controllers.asleep = True
+    with pytest.raises(NotReady):
+        await rig.create(alice)
+    looked = await look_now(rig.control, alice, databases.ID)
+    assert looked is not None and (looked.lease.reason, looked.failure) == ("starting", ""), "under way is no failure"
+    for _ in range(4):
+        await rig.for_a_while(MINUTE)
+        [workload] = rig.kubernetes.find("StatefulSet")
+        assert workload["metadata"]["annotations"][TASK].startswith("restore.") and workload["spec"]["replicas"] == 1
+    rig.kubernetes.controllers.asleep = False
+    await rig.for_a_while(2 * MINUTE)
+    assert rig.lease(alice).state is State.RUNNING
+    assert rig.kubernetes.controllers.server(rig.lease(alice).generation).data == ["user-0's row"]

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,7 @@ async def test_an_owner_whose_volume_somebody_else_removed_is_told_and_gets_a_ne
     with pytest.raises(NotReady, match="is gone"):
         await rig.create()
     assert (rig.lease().state, rig.lease().reason) == (State.FAILED, "the volume of it is gone")
+    assert rig.lease().due_at == pytest.approx(rig.clock.now() + rig.control.policy.retention, abs=60)
     rig.cluster.start = start  # type: ignore[method-assign]
     await rig.create()
     assert rig.lease().generation != old.generation
@@ -176,3 +178,48 @@ async def test_whatever_is_taken_away_is_logged_with_owner_age_evidence_and_reas
     assert len(lines) == 1, caplog.messages
     assert lines[0].startswith("database of default/alice ")
     assert "last beat" in lines[0] and "evidence" in lines[0]
+
+
+@virtual
+async def test_while_a_look_acts_the_lease_is_nobody_else_s():
+    rig = Rig(Policy(delete_without_archive=True))
+    await rig.create()
+    lease, delete, seen = await rig.move(State.HIBERNATED, due_at=rig.clock.now()), rig.cluster.delete, []
+    rig.clock.turn(rig.control.policy.retention)
+
+    async def deleted(*arguments: Any) -> bool:
+        seen.append((rig.lease().state, rig.lease().due_at - rig.clock.now()))
+        return await delete(*arguments)
+
+    rig.cluster.delete = deleted  # type: ignore[method-assign]
+    await look(rig.control, lease, "reaper", hearing=hears(rig))
+    [(state, left)] = seen
+    assert state is State.DELETING, "its owner sees it before it is done"
+    assert left == pytest.approx(rig.control.policy.claim, abs=1)
+
+
+@virtual
+async def test_a_running_database_is_looked_at_once_a_day_whatever_its_grace():
+    rig = Rig(Policy(grace=3 * DAY, hard_cap=4 * DAY))
+    await rig.create()
+    day = pytest.approx(rig.control.policy.unseen, abs=60)
+    assert rig.lease().look_by - rig.clock.now() == day
+    for _ in range(3):
+        rig.clock.turn(2 * HOUR)
+        looked = await look(rig.control, rig.lease(), "reaper", hearing=hears(rig))
+        assert looked.lease.look_by - rig.clock.now() == day
+        assert looked.lease.due_at <= looked.lease.look_by
+    assert "within its grace" in looked.lease.reason, "which alone would let it be for longer"
+
+
+@virtual
+async def test_what_is_known_of_a_life_is_not_forgotten_when_it_sleeps_and_wakes():
+    rig = Rig()
+    await rig.create()
+    first = rig.lease()
+    rig.clock.turn(HOUR)
+    await rig.put(replace(rig.lease(), used_at=first.used_at + 60))
+    looked = await look(rig.control, await rig.move(State.HIBERNATED), "reaper", hearing=hears(rig))
+    assert (looked.lease.state, looked.lease.used_at) == (State.HIBERNATED, first.used_at + 60)
+    await look(rig.control, await rig.move(State.WAKING), "look", wait=True)
+    assert rig.lease().state is State.RUNNING and rig.lease().ready_at == first.ready_at
