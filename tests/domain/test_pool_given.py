@@ -195,13 +195,14 @@ async def deaths(rig: Rig) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 2])
 @virtual
-async def test_whoever_gives_a_spare_away_may_die_at_any_await_and_everything_comes_right():
-    count = await deaths(await filled(1))
+async def test_whoever_gives_a_spare_away_may_die_at_any_await_and_everything_comes_right(size: int):
+    count = await deaths(await filled(size))
     assert count > 20
     for at in range(1, count + 1):
-        rig = await filled(1)
-        password = credentials.unseal(rig.control.sealer, spares(rig)[0])
+        rig = await filled(size)
+        passwords = [credentials.unseal(rig.control.sealer, spare) for spare in spares(rig)]
         rig.dies_at = rig.awaits + at
         first = asyncio.create_task(rig.create())
         died = asyncio.create_task(rig.died.wait())
@@ -216,12 +217,12 @@ async def test_whoever_gives_a_spare_away_may_die_at_any_await_and_everything_co
         died.cancel()
         alive = [rig.lease(owner) for owner in (ALICE, BOB) if rig.store.peek(owner, ID)]
         assert all(lease.state is State.RUNNING for lease in alive), f"dead at {at}"
-        assert [spare.state for spare in spares(rig)] == [State.RUNNING], f"dead at {at}"
+        assert [spare.state for spare in spares(rig)] == [State.RUNNING] * size, f"dead at {at}"
         generations = [lease.generation for lease in (*alive, *spares(rig))]
         assert len(set(generations)) == len(generations), f"dead at {at}: given twice"
         assert sorted(owners(rig)) == sorted(generations), f"dead at {at}: an orphan, or one missing"
         opened = [credentials.unseal(rig.control.sealer, lease) for lease in (*alive, *spares(rig))]
-        assert opened.count(password) <= 1, f"dead at {at}: a password is used twice"
+        assert all(opened.count(password) <= 1 for password in passwords), f"dead at {at}: a password is used twice"
         for lease in alive:
             assert owners(rig)[lease.generation] == lease.owner.key
             assert databases.data_source(rig.control, lease) == await rig.create(lease.owner)
