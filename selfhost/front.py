@@ -87,7 +87,7 @@ class Front(web.Server):
         self._routes = Routes((trigger for trigger in runtime.http if serves(trigger.name)), prefix)
         self._scheme = "https://" if tls else "http://"
         self._stopping = False
-        self.clients: dict[Connection, str] = {}  # whence they are
+        self.clients: dict[Connection, str] = {}  # whence they are, where that bounds them
         self._of_source: Counter[str] = Counter()
         self.rounds = Rounds()
         self.beats, self.turns = Turns(self.limits.beats), Turns(self.limits.turns)
@@ -130,7 +130,8 @@ class Front(web.Server):
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         peer = transport.get_extra_info("peername")  # None: it has gone already
-        source = self.clients[cast(Connection, handler)] = source_of(peer[0]) if peer else ""
+        source = source_of(peer[0]) if peer and self.limits.of_source else ""
+        self.clients[cast(Connection, handler)] = source
         self._of_source[source] += 1
         super().connection_made(handler, transport)
 

@@ -23,6 +23,17 @@ async def silent(client: Client, source: tuple[str, int] | None = None) -> Conne
     return connection
 
 
+async def from_another(client: Client) -> Connection:
+    """Connected from another address than all the others."""
+    context = client.context()
+    context.check_hostname = False
+    connection = Connection(
+        *await asyncio.open_connection("127.0.0.1", client.port, ssl=context, server_hostname="", local_addr=ANOTHER)
+    )
+    client._opened.append(connection)
+    return connection
+
+
 async def test_who_waits_for_a_handshake_gets_it_when_another_ends(serve: Serve) -> None:
     client = await serve(handshakes=ONE)
     first = await silent(client)
@@ -68,18 +79,12 @@ async def test_sources_take_turns(serve: Serve) -> None:
     client = await serve(handshakes=ONE)
     crowd = [await silent(client) for _ in range(20)]
     await until(lambda: client.front.listener.waiting == 19)
-    context = client.context()
-    context.check_hostname = False
-    asking = asyncio.create_task(
-        asyncio.open_connection("127.0.0.1", client.port, ssl=context, server_hostname="", local_addr=ANOTHER)
-    )
+    asking = asyncio.create_task(from_another(client))
     await until(lambda: client.front.listener.waiting == 20)
     for each in crowd[:2]:  # who is in its handshake, and the one whose turn was before another source came
         each.writer.transport.abort()
-    connection = Connection(*await asking)
-    assert (await connection.ask(get())).status == 200
+    assert (await (await asking).ask(get())).status == 200
     assert client.front.listener.waiting == 17
-    connection.writer.transport.abort()
 
 
 async def test_who_waits_for_longer_than_a_handshake_may_take_is_sent_away(
@@ -103,17 +108,6 @@ async def test_who_waits_counts_as_a_connection(serve: Serve) -> None:
     await until(lambda: client.front.listener.waiting == 2)
     assert await (await silent(client)).ended() == b""
     assert client.front.listener.refused == 1
-
-
-async def from_another(client: Client) -> Connection:
-    """Connected from another address than all the others."""
-    context = client.context()
-    context.check_hostname = False
-    connection = Connection(
-        *await asyncio.open_connection("127.0.0.1", client.port, ssl=context, server_hostname="", local_addr=ANOTHER)
-    )
-    client._opened.append(connection)
-    return connection
 
 
 async def test_one_source_has_its_share_of_the_connections_and_no_more(serve: Serve) -> None:
